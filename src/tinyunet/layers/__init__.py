@@ -1,0 +1,1 @@
+"""Operations of the network: pure functions on arrays, and thin linen modules over them."""

@@ -1,0 +1,1 @@
+"""The U-Net, the segmenter made of it, and the named configurations."""

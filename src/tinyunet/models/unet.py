@@ -1,0 +1,171 @@
+"""The U-Net's body: down, bottom, up, with skips.
+
+The variables have the paper's roles: e1, e2 … the encoder's maps, p1, p2 … pooled, b the bottom, u2, u1 … upsampled,
+d2, d1 … the decoder's. Stage 1 is the one at full size.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+
+from tinyunet.layers.block import ConvBlock, crop_to
+from tinyunet.layers.conv import Padding
+from tinyunet.layers.norm import Norm
+from tinyunet.layers.pool import max_pool
+from tinyunet.layers.upsample import BilinearUpsample, ConvTranspose, PixelShuffle, Upsampling
+from tinyunet.models.sizes import Topology
+
+Skip = Literal["concat", "add", "none"]
+Observer = Callable[[str, Array, str], None]
+"""Called with each value's name, the value, and what made it."""
+
+
+class UNet(nn.Module):
+    """U-Net without a head: feature maps of the image's size with `features` channels.
+
+    Stage s of the encoder has f_s = min(2^(s-1) features, max_features) channels. With the default options and
+    `depth=2` it is the seed's network, name for name and number for number.
+
+    Attributes:
+        features: Channels of the first stage, at least 1.
+        depth: Number of poolings: 2 in the seed, 4 in the 2015 paper. 0 is one block.
+        padding: `same` keeps the size; `valid` is the paper's: no padding, the skips are cropped.
+        convs_per_block: 1 in the seed, 2 in the paper.
+        norm: `batch`, `group`, `instance` or `none`.
+        upsample: `transpose`, `bilinear` or `pixel_shuffle`; costs in `tinyunet.layers.upsample`.
+        skip: `concat` is the U-Net's; `add` needs half the arithmetic in the decoder's blocks; `none` is the
+            ablation that shows what the skips are for.
+        residual: A shortcut around each block.
+        max_features: Upper bound of the channels of the deep stages, or None.
+        dropout: Share of channels zeroed at the bottom while training, in [0, 1); needs a `dropout` key.
+        momentum: Of the running averages of batch normalisation.
+        dtype: float32, or bfloat16 for the convolutions with parameters and normalisation in float32.
+
+    Example:
+        >>> import jax
+        >>> model = UNet(features=4, depth=2)
+        >>> variables = model.init(jax.random.PRNGKey(0), jnp.zeros((1, 8, 8, 1)))
+        >>> model.apply(variables, jnp.ones((1, 8, 8, 1))).shape
+        (1, 8, 8, 4)
+
+    References:
+        Ronneberger, Fischer and Brox (2015), U-Net: Convolutional networks for biomedical image segmentation,
+        section 2 and figure 1.
+    """
+
+    features: int = 16
+    depth: int = 3
+    padding: Padding = "same"
+    convs_per_block: int = 1
+    norm: Norm = "batch"
+    upsample: Upsampling = "transpose"
+    skip: Skip = "concat"
+    residual: bool = False
+    max_features: int | None = None
+    dropout: float = 0.0
+    momentum: float = 0.99
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b *space c"],
+        *,
+        train: bool = False,
+        valid: Bool[Array, "b *space 1"] | None = None,
+        observe: Observer = lambda name, value, made_by: None,
+    ) -> Float[Array, "b *out d"]:
+        """Runs the network.
+
+        Args:
+            x: Images or volumes, channels last.
+            train: Use batch statistics and dropout; then apply with `mutable=["batch_stats"]`.
+            valid: For tiles that reach beyond the image: which pixels are inside. Outside them every map is held at
+                zero, so that the result inside is the one the whole image would give. `same` padding only.
+            observe: Called with every value on the way; what `tinyunet summary` prints.
+
+        Raises:
+            ValueError: A size that the poolings do not divide, naming the nearest that they do.
+        """
+        self.topology.check(x.shape[1:-1])
+        if valid is not None:
+            x = jnp.where(valid, x, 0)
+        x = x.astype(self.dtype)
+        observe("image", x, "")
+
+        skips = []
+        for stage in range(1, self.depth + 1):
+            x = self._block(stage)(x, train=train, valid=valid)
+            observe(f"e{stage}", x, f"ConvBlock({self.width(stage)})")
+            skips.append((x, valid))
+            x = max_pool(x)
+            observe(f"p{stage}", x, "MaxPool")
+            valid = None if valid is None else _every_second(valid)
+
+        bottom = self.depth + 1
+        x = self._block(bottom, dropout=self.dropout)(x, train=train, valid=valid)
+        observe("b", x, f"ConvBlock({self.width(bottom)})")
+
+        for stage in range(self.depth, 0, -1):
+            e, finer = skips.pop()
+            u = self._upsample(self.width(stage), x, valid)
+            valid = finer
+            if valid is not None:
+                u = jnp.where(valid, u, 0)
+            observe(f"u{stage}", u, f"{_UPSAMPLERS[self.upsample].__name__}({self.width(stage)})")
+            x = self._join(stage, u, crop_to(e, u.shape), observe)
+            x = self._block(stage)(x, train=train, valid=valid)
+            observe(f"d{stage}", x, f"ConvBlock({self.width(stage)})")
+        return x
+
+    @property
+    def topology(self) -> Topology:
+        """What decides the sizes of the maps."""
+        return Topology(
+            depth=self.depth, padding=self.padding, convs_per_block=self.convs_per_block, upsample=self.upsample
+        )
+
+    def width(self, stage: int) -> int:
+        """Channels of a stage, counted from 1 at full size."""
+        return min(self.features * 2 ** (stage - 1), self.max_features or self.features * 2**self.depth)
+
+    def _block(self, stage: int, *, dropout: float = 0.0) -> ConvBlock:
+        return ConvBlock(
+            self.width(stage),
+            convs=self.convs_per_block,
+            norm=self.norm,
+            padding=self.padding,
+            residual=self.residual,
+            dropout=dropout,
+            momentum=self.momentum,
+            dtype=self.dtype,
+        )
+
+    def _upsample(self, features: int, x: Array, valid: Array | None) -> Array:
+        layer = _UPSAMPLERS[self.upsample](features, dtype=self.dtype)
+        return layer(x, valid) if isinstance(layer, BilinearUpsample) else layer(x)
+
+    def _join(self, stage: int, u: Array, e: Array, observe: Observer) -> Array:
+        """Brings the upsampled map and the encoder's together: along the channels, never along space."""
+        match self.skip:
+            case "concat":
+                d = jnp.concatenate([u, e], axis=-1)
+                observe(f"d{stage}", d, f"concat(u{stage}, e{stage})")
+            case "add":
+                d = u + e
+                observe(f"d{stage}", d, f"u{stage} + e{stage}")
+            case "none":
+                d = u
+        return d
+
+
+_UPSAMPLERS = {"transpose": ConvTranspose, "bilinear": BilinearUpsample, "pixel_shuffle": PixelShuffle}
+
+
+def _every_second(valid: Bool[Array, "b *space 1"]) -> Bool[Array, "b *half 1"]:
+    """The map of the pooled pixels: an image padded to a multiple of 2^depth ends between pooling windows."""
+    return valid[(slice(None), *(slice(None, None, 2) for _ in valid.shape[1:-1]))]
