@@ -1,0 +1,205 @@
+"""What one image and its mask are, in numbers: all that is kept of the pixels once a file has been read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from tinyunet.data.folder import Sample
+from tinyunet.data.masks import Kind, RawMask, looks_like_jpeg, looks_like_objects, read_mask
+from tinyunet.data.normalise import has_opaque_alpha, is_grey
+from tinyunet.data.readers import read_image, shown
+from tinyunet.errors import DataError
+
+MAX_VALUES = 1024  # so many different mask values are kept for each mask: more than any set of classes holds
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """The numbers of one image.
+
+    Args:
+        size: Height and width in pixels.
+        dtype: The stored type of a value, such as "uint8".
+        opaque: There are 2 or 4 channels and the last is at its type's maximum everywhere, as an unused alpha is.
+        grey: There are 3 or 4 channels and the first three are equal everywhere.
+        low: Smallest value of each stored channel.
+        high: Largest value of each stored channel.
+        mean: Mean of each stored channel.
+        variance: Mean squared distance from the mean of each stored channel.
+    """
+
+    size: tuple[int, int]
+    dtype: str
+    opaque: bool
+    grey: bool
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    mean: tuple[float, ...]
+    variance: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        """Number of stored channels."""
+        return len(self.mean)
+
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return self.size[0] * self.size[1]
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """The numbers of one mask.
+
+    Args:
+        size: Height and width in pixels.
+        kind: How the values are stored: "ids", "rgb" or "palette".
+        palette: The colours of a palette, "#rrggbb" each; None for other kinds.
+        counts: Pixels of each value, ascending; only the `MAX_VALUES` smallest values, and the one to be ignored.
+        rest: Pixels of the values that are not in `counts`.
+        objects: The mask looks like numbered objects; False too where nobody looked.
+        smeared: The values look like those of a JPEG.
+    """
+
+    size: tuple[int, int]
+    kind: Kind
+    palette: tuple[str, ...] | None
+    counts: dict[int, int]
+    rest: int
+    objects: bool
+    smeared: bool
+
+
+@dataclass(frozen=True)
+class SampleFacts:
+    """The numbers of a sample; a file that cannot be read has none, but a problem.
+
+    Args:
+        sample: Whose facts these are.
+        image: The image's; None if it cannot be read.
+        mask: The mask's; None if there is none or it cannot be read.
+        problems: What is wrong with the files, one line each.
+    """
+
+    sample: Sample
+    image: ImageFacts | None
+    mask: MaskFacts | None
+    problems: tuple[str, ...]
+
+
+def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = True) -> SampleFacts:
+    """Read the files of a sample, once, and keep their numbers.
+
+    Args:
+        sample: The image and its mask.
+        ignore: The mask value that takes no part, if any.
+        seek_objects: Look whether the mask numbers its objects, which takes time.
+
+    Returns:
+        The facts; a problem is among them where a file cannot be read or image and mask differ in size.
+    """
+    problems: list[str] = []
+    image = mask = None
+    try:
+        image = image_facts(read_image(sample.image))
+    except DataError as error:
+        problems += error.problems
+    try:
+        if sample.mask is not None:
+            raw = read_mask(sample.mask)
+            mask = mask_facts(raw, ignore=ignore, suffix=sample.mask.suffix, seek_objects=seek_objects)
+    except DataError as error:
+        problems += error.problems
+    if image is not None and mask is not None and sample.mask is not None and image.size != mask.size:
+        turned = " It looks turned by 90°." if image.size == mask.size[::-1] else ""
+        problems.append(
+            f"{shown(sample.mask)} must have the size of its image, {image.size[0]}×{image.size[1]}, "
+            f"got {mask.size[0]}×{mask.size[1]} (height×width).{turned} Replace one of the two."
+        )
+    return SampleFacts(sample, image, mask, tuple(problems))
+
+
+def image_facts(image: Shaped[np.ndarray, "h w c"]) -> ImageFacts:
+    """The numbers of an image, in float64.
+
+    Args:
+        image: Pixels as stored.
+
+    Example:
+        >>> facts = image_facts(np.array([[[0], [2]]], np.uint8))
+        >>> facts.size, facts.mean, facts.variance
+        ((1, 2), (1.0,), (1.0,))
+    """
+    grey = is_grey(image)
+    columns: list[tuple[float, float, float, float]] = []
+    for c in range(image.shape[-1]):
+        if grey and c in (1, 2):  # equal to the first: not worth a second look
+            columns.append(columns[0])
+            continue
+        values = np.ascontiguousarray(image[..., c])  # one channel at a time bounds the memory
+        least, most, mean_value = float(values.min()), float(values.max()), float(values.mean(dtype=np.float64))
+        # rounding would give a constant channel a variance of about 1e-34 instead of 0
+        columns.append((least, most, mean_value, float(values.var(dtype=np.float64)) if least < most else 0.0))
+    low, high, mean, variance = zip(*columns, strict=True)
+    size = image.shape[0], image.shape[1]
+    return ImageFacts(size, str(image.dtype), has_opaque_alpha(image), grey, low, high, mean, variance)
+
+
+def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", seek_objects: bool = True) -> MaskFacts:
+    """The numbers of a mask.
+
+    Args:
+        mask: The mask's values as stored.
+        ignore: The value that takes no part, if any.
+        suffix: The file's, by which a JPEG is known.
+        seek_objects: Look whether the mask numbers its objects.
+
+    Example:
+        >>> mask_facts(RawMask(np.array([[0, 7, 7]]), "ids")).counts
+        {0: 1, 7: 2}
+    """
+    values, counts = tally(mask.values)
+    kept = np.arange(len(values)) < MAX_VALUES
+    if ignore is not None:
+        kept |= values == ignore
+    return MaskFacts(
+        size=(mask.values.shape[0], mask.values.shape[1]),
+        kind=mask.kind,
+        palette=mask.palette,
+        counts=dict(zip(values[kept].tolist(), counts[kept].tolist(), strict=True)),
+        rest=int(counts[~kept].sum()),
+        # fewer than 10 values are never taken for objects, and asking sorts all pixels
+        objects=seek_objects and int((values > 0).sum()) >= 10 and looks_like_objects(mask.values),
+        smeared=_is_smeared(mask.values, values, counts, suffix=suffix),
+    )
+
+
+def tally(values: Int64[np.ndarray, "h w"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """The different values, ascending, and how often each occurs.
+
+    Example:
+        >>> tally(np.array([[5, 0, 5]]))
+        (array([0, 5]), array([1, 2]))
+    """
+    if values.min() >= 0 and values.max() < 2**16:  # counting takes one pass where np.unique sorts
+        counts = np.bincount(values.ravel())
+        found = np.flatnonzero(counts)
+        return found, counts[found]
+    return np.unique(values, return_counts=True)
+
+
+def _is_smeared(
+    values: Int64[np.ndarray, "h w"], found: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], *, suffix: str
+) -> bool:
+    """What `looks_like_jpeg` says, which sorts all pixels and so is asked only where the answer is not plain.
+
+    It wants three values that lie in pieces of less than 4 pixels on average. A piece holds a run along a row at
+    least, so a value whose runs are of 4 pixels and more is none of them, and runs are quick to count.
+    """
+    starts = np.ones(values.shape, bool)
+    starts[:, 1:] = values[:, 1:] != values[:, :-1]
+    _, runs = tally(values[starts][None])
+    plain = len(found) < 3 or np.count_nonzero(counts < 4 * runs) < 3
+    return looks_like_jpeg(values[:1, :1] if plain else values, suffix=suffix)  # of one pixel, only the suffix speaks

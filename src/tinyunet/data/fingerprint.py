@@ -1,0 +1,175 @@
+"""The fingerprint of a data set: plain facts about all its files, from which a training is planned."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tinyunet.data.facts import ImageFacts, MaskFacts, SampleFacts
+from tinyunet.data.masks import Labelling
+from tinyunet.data.normalise import ChannelRule
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Facts about a data set, in pixels and in the values the files hold.
+
+    Args:
+        images: Number of images that could be read.
+        labelled: Number of those that have a mask.
+        sizes: Number of images of each (height, width), ascending.
+        dtypes: Number of images of each stored type.
+        stored_channels: Number of images of each number of stored channels.
+        channels: How stored channels become the ones that are used.
+        channel_min: Smallest value of each used channel over the labelled training images.
+        channel_max: Largest value, likewise.
+        channel_mean: Mean, likewise, every pixel counting the same.
+        channel_std: Standard deviation, likewise (divided by n).
+        mask_values: Pixels of each value found in the masks, ascending.
+        class_pixels: Pixels of each class in all masks.
+        train_class_pixels: Pixels of each class in the masks of the training images.
+        ignored_pixels: Pixels in all masks that take no part.
+        absent: For each class, the names of the labelled images in which it does not occur.
+    """
+
+    images: int
+    labelled: int
+    sizes: dict[tuple[int, int], int]
+    dtypes: dict[str, int]
+    stored_channels: dict[int, int]
+    channels: ChannelRule
+    channel_min: tuple[float, ...]
+    channel_max: tuple[float, ...]
+    channel_mean: tuple[float, ...]
+    channel_std: tuple[float, ...]
+    mask_values: dict[int, int]
+    class_pixels: tuple[int, ...]
+    train_class_pixels: tuple[int, ...]
+    ignored_pixels: int
+    absent: tuple[tuple[str, ...], ...]
+
+    @property
+    def class_shares(self) -> tuple[float, ...]:
+        """Share of each class in the pixels that take part, in [0, 1]; zeros where none does."""
+        total = max(1, sum(self.class_pixels))
+        return tuple(pixels / total for pixels in self.class_pixels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts for JSON: mappings become lists of [height, width, count] and [key, count]."""
+        table = asdict(self)
+        table["sizes"] = [[height, width, count] for (height, width), count in self.sizes.items()]
+        for name in ("dtypes", "stored_channels", "mask_values"):
+            table[name] = [[key, count] for key, count in getattr(self, name).items()]
+        table["absent"] = [list(names) for names in self.absent]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in table.items()}
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> "Fingerprint":
+        """The inverse of `to_dict`, also after a way through JSON."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in table.items()
+        }
+        fields["sizes"] = {(height, width): count for height, width, count in table["sizes"]}
+        for name in ("dtypes", "stored_channels", "mask_values"):
+            fields[name] = dict(table[name])
+        fields["channels"] = ChannelRule(**table["channels"])
+        fields["absent"] = tuple(tuple(names) for names in table["absent"])
+        return cls(**fields)
+
+
+def summarise(
+    facts: Sequence[SampleFacts], *, channels: ChannelRule, labelling: Labelling, train: Iterable[str]
+) -> Fingerprint:
+    """Merge the facts of single files into those of the data set.
+
+    The mean and the variance over all pixels follow from those of the images, n_i pixels each:
+
+        mean = Σ n_i mean_i / Σ n_i,    variance = Σ n_i (variance_i + (mean_i - mean)²) / Σ n_i
+
+    Args:
+        facts: Of every sample, in the order of their names.
+        channels: How stored channels become the ones that are used; images it does not fit are left out.
+        labelling: What the masks mean; values it does not know are left out.
+        train: Names of the training images.
+
+    References:
+        Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance, eq. 2.1.
+    """
+    images = [(one.sample.name, one.image) for one in facts if one.image is not None]
+    masks = [(one.sample.name, one.mask) for one in facts if one.mask is not None]
+    training = set(train)
+    labelled = {name for name, _ in masks}
+    low, high, mean, std = _channel_numbers(
+        [image for name, image in images if name in training & labelled], channels=channels
+    )
+    classes = {name: class_counts(mask, labelling) for name, mask in masks}
+    values = Counter[int]()
+    for _, mask in masks:
+        values.update(mask.counts)
+    return Fingerprint(
+        images=len(images),
+        labelled=sum(name in labelled for name, _ in images),
+        sizes=_counted(image.size for _, image in images),
+        dtypes=_counted(image.dtype for _, image in images),
+        stored_channels=_counted(image.channels for _, image in images),
+        channels=channels,
+        channel_min=low,
+        channel_max=high,
+        channel_mean=mean,
+        channel_std=std,
+        mask_values=dict(sorted(values.items())),
+        class_pixels=_summed(classes.values(), len(labelling.classes)),
+        train_class_pixels=_summed((classes[name] for name in classes if name in training), len(labelling.classes)),
+        ignored_pixels=sum(mask.counts.get(labelling.ignore, 0) for _, mask in masks if labelling.ignore is not None),
+        absent=tuple(
+            tuple(name for name, counts in classes.items() if not counts[k]) for k in range(len(labelling.classes))
+        ),
+    )
+
+
+def class_counts(mask: MaskFacts, labelling: Labelling) -> tuple[int, ...]:
+    """Pixels of each class in one mask; values that are no class count nowhere."""
+    if labelling.task == "foreground":
+        positive = sum(count for value, count in mask.counts.items() if value > 0 and value != labelling.ignore)
+        return mask.counts.get(0, 0) * (labelling.ignore != 0), positive + mask.rest
+    return tuple(mask.counts.get(one.value, 0) for one in labelling.classes)
+
+
+def used_channels(stored: int, rule: ChannelRule) -> int:
+    """How many of an image's stored channels are left once alpha is dropped and grey collapsed.
+
+    Example:
+        >>> used_channels(4, ChannelRule(drop_alpha=True, collapse_grey=True, used=1))
+        1
+    """
+    kept = stored - 1 if rule.drop_alpha and stored in (2, 4) else stored
+    return 1 if rule.collapse_grey and kept == 3 else kept
+
+
+def _channel_numbers(images: Sequence[ImageFacts], *, channels: ChannelRule) -> tuple[tuple[float, ...], ...]:
+    """Minimum, maximum, mean and standard deviation of each used channel over all pixels of the images."""
+    fitting = [image for image in images if used_channels(image.channels, channels) == channels.used]
+    if not fitting:
+        return (), (), (), ()
+    total = sum(image.pixels for image in fitting)
+    used = range(channels.used)
+    mean = [math.fsum(image.pixels * image.mean[c] for image in fitting) / total for c in used]
+    variance = [
+        math.fsum(image.pixels * (image.variance[c] + (image.mean[c] - mean[c]) ** 2) for image in fitting) / total
+        for c in used
+    ]
+    return (
+        tuple(min(image.low[c] for image in fitting) for c in used),
+        tuple(max(image.high[c] for image in fitting) for c in used),
+        tuple(mean),
+        tuple(math.sqrt(value) for value in variance),
+    )
+
+
+def _counted(things: Iterable[Any]) -> dict[Any, int]:
+    return dict(sorted(Counter(things).items()))
+
+
+def _summed(rows: Iterable[tuple[int, ...]], width: int) -> tuple[int, ...]:
+    return tuple(sum(column) for column in zip((0,) * width, *rows, strict=True))

@@ -1,0 +1,86 @@
+"""The labelled images of a data set, read when they are wanted and kept as long as memory allows."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from tinyunet.data.folder import Sample
+from tinyunet.data.masks import Labelling, read_mask
+from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
+from tinyunet.data.readers import read_image
+from tinyunet.errors import DataError
+
+Labelled = tuple[Float32[np.ndarray, "h w c"], Int[np.ndarray, "h w"]]
+
+
+class ImageStore:
+    """Gives normalised images with their labels by position; several threads may ask at once.
+
+    The images used last are kept, up to `max_bytes` of pixels and labels; the others are read again.
+
+    Args:
+        samples: Images, each with a mask.
+        labelling: What the mask values mean.
+        channels: Which channels are used.
+        normalisation: How values are brought to mean 0 and standard deviation 1.
+        max_bytes: Bound of what is kept.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        labelling: Labelling,
+        channels: ChannelRule,
+        normalisation: Normalisation,
+        max_bytes: int,
+    ):
+        self.samples = tuple(samples)
+        self.labelling = labelling
+        self.channels = channels
+        self.normalisation = normalisation
+        self.max_bytes = max_bytes
+        self._kept: OrderedDict[int, Labelled] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __call__(self, position: int) -> Labelled:
+        """The image at a position and its labels; neither may be written to.
+
+        Raises:
+            DataError: A file cannot be read, or does not fit the rest, named.
+        """
+        with self._lock:
+            if position in self._kept:
+                self._kept.move_to_end(position)
+                return self._kept[position]
+        item = self._read(self.samples[position])
+        with self._lock:
+            if position not in self._kept:
+                self._kept[position] = item
+                self._bytes += _size(item)
+            while self._bytes > self.max_bytes and len(self._kept) > 1:
+                self._bytes -= _size(self._kept.popitem(last=False)[1])
+        return item
+
+    def _read(self, sample: Sample) -> Labelled:
+        if sample.mask is None:
+            raise DataError(f"{sample.image} has no mask; it cannot be trained on or scored.")
+        image = self.channels.apply(read_image(sample.image), where=str(sample.image))
+        labels = self.labelling.encode(read_mask(sample.mask), where=str(sample.mask))
+        if image.shape[:-1] != labels.shape:
+            raise DataError(
+                f"{sample.mask} is {' x '.join(map(str, labels.shape))} pixels and its image {sample.image} "
+                f"{' x '.join(map(str, image.shape[:-1]))}; they must be equal."
+            )
+        return normalise(image, self.normalisation), labels.astype(np.int16)
+
+
+def _size(item: Labelled) -> int:
+    return item[0].nbytes + item[1].nbytes

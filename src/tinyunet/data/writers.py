@@ -1,0 +1,175 @@
+"""Arrays and text to files that are either whole or not there."""
+
+import errno
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from jaxtyping import Int32, Integer, Shaped, UInt8
+from PIL import Image
+
+from tinyunet.data.masks import Labelling
+from tinyunet.data.readers import shown
+from tinyunet.errors import DataError
+
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+"""Suffixes that labels can be written with: formats that keep every value."""
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends, and vanishes when the block fails.
+
+    So a reader, or the next start after a kill, finds the old file or the new one, never half of one.
+
+    Args:
+        path: Where the file shall be; its folder exists.
+
+    Yields:
+        Where to write it: hidden, in the same folder.
+
+    Raises:
+        DataError: The file cannot be written: no space, no permission, no such folder.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "a.txt")
+        >>> with replace_file(path) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> path.read_text()
+        'whole'
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise DataError(f"{shown(path)} cannot be written: {reason}. {_way_out(error)}") from error
+    finally:
+        with suppress(OSError):  # whatever failed first is what the user must hear of
+            temporary.unlink(missing_ok=True)
+
+
+def _way_out(error: OSError) -> str:
+    # NumPy's own error for a write that came out short carries no number
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
+        return "Free some space, or choose another folder."
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "Make the folder first."
+    return "Choose a folder that you may write to."
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes, whole or not at all.
+
+    Raises:
+        DataError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> write_bytes(Path(tempfile.mkdtemp(), "a.bin"), b"whole")
+    """
+    with replace_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write text in UTF-8 with its line ends as they are, whole or not at all.
+
+    Raises:
+        DataError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> write_text(Path(tempfile.mkdtemp(), "a.txt"), "whole")
+    """
+    write_bytes(path, content.encode())
+
+
+def write_array(path: Path, array: Shaped[np.ndarray, "..."]) -> None:
+    """Write an array as `.npy`, whole or not at all.
+
+    Raises:
+        DataError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> write_array(Path(tempfile.mkdtemp(), "a.npy"), np.zeros((2, 2)))
+    """
+    with replace_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def write_png(path: Path, image: UInt8[np.ndarray, "h w *c"]) -> None:
+    """Write an 8-bit picture as PNG, whole or not at all.
+
+    Args:
+        path: Where to.
+        image: Grey (h, w) or (h, w, 1), RGB (h, w, 3) or RGBA (h, w, 4).
+
+    Raises:
+        DataError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> write_png(Path(tempfile.mkdtemp(), "a.png"), np.zeros((2, 2, 3), np.uint8))
+    """
+    picture = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+    with replace_file(path) as temporary:
+        picture.save(temporary, "PNG")
+
+
+def write_labels(path: Path, labels: Int32[np.ndarray, "h w"], labelling: Labelling) -> None:
+    """Write class ids as a mask of the data set: with the values, colours or palette that its masks have.
+
+    Args:
+        path: Where to; `.png`, `.tif` or `.tiff` (Deflate), or `.npy`.
+        labels: Class ids, and `IGNORE` where the labelling has an ignored value.
+        labelling: What the ids stand for.
+
+    Raises:
+        DataError: The suffix is another, the values do not fit the format, or the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from tinyunet.data.masks import ClassInfo, read_mask
+        >>> classes = ClassInfo("membrane", 0, "#000000"), ClassInfo("cell", 255, "#ffffff")
+        >>> path = Path(tempfile.mkdtemp(), "a.png")
+        >>> write_labels(path, np.array([[0, 1]], np.int32), Labelling("semantic", classes))
+        >>> read_mask(path).values.tolist()
+        [[0, 255]]
+    """
+    suffix = path.suffix.lower()
+    if suffix not in LABEL_SUFFIXES:
+        raise DataError(f"{shown(path)} cannot hold labels without loss. Known: {', '.join(LABEL_SUFFIXES)}.")
+    values = labelling.decode(labels)
+    if suffix == ".npy":
+        write_array(path, values)
+    elif suffix == ".png":
+        _write_label_png(path, values, labelling)
+    else:
+        photometric = "rgb" if values.ndim == 3 else "minisblack"
+        with replace_file(path) as temporary:
+            tifffile.imwrite(temporary, values, photometric=photometric, compression="zlib", metadata=None)
+
+
+def _write_label_png(path: Path, values: Integer[np.ndarray, "h w *rgb"], labelling: Labelling) -> None:
+    if values.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{shown(path)} cannot hold values of type {values.dtype}: write .tif or .npy instead.")
+    picture = Image.fromarray(values)
+    if labelling.kind == "palette" and values.dtype == np.uint8:
+        picture.putpalette(_palette(labelling))
+    with replace_file(path) as temporary:
+        picture.save(temporary, "PNG")
+
+
+def _palette(labelling: Labelling) -> bytes:
+    """The classes' colours at their own indices, black elsewhere."""
+    colours = bytearray(3 * 256)
+    for info in labelling.classes:
+        colours[3 * info.value : 3 * info.value + 3] = bytes.fromhex(info.color[1:])
+    return bytes(colours)

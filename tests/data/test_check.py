@@ -1,0 +1,370 @@
+import json
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tinyunet.data import check, facts
+from tinyunet.data.check import examine
+from tinyunet.data.masks import ClassInfo, Labelling
+from tinyunet.data.normalise import ChannelRule
+from tinyunet.data.split import resolve_split
+from tinyunet.errors import ConfigError, DataError
+
+IMAGE = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24)
+MASK = np.where(IMAGE > 99, 255, 0).astype(np.uint8)
+OBJECTS = np.repeat(np.arange(20, dtype=np.uint16)[:, None], 24, axis=1)  # each row an object of its own
+WALLS = '[[classes]]\nname = "wall"\nvalue = 0\n[[classes]]\nname = "cell"\nvalue = 255\n'
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A data set of four images that nothing is wrong with."""
+    root = tmp_path / "cells"
+    for name in "abcd":
+        save(root / f"images/{name}.png", IMAGE)
+        save(root / f"masks/{name}.png", MASK)
+    return root
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, array)
+    else:
+        Image.fromarray(np.asarray(array)).save(path)
+
+
+def declare(root, text):
+    (root / "dataset.toml").write_text(text)
+
+
+def only_problem(root, **options):
+    """The one problem of a data set; also that it names its file and stays on one line."""
+    examination = examine(root, **options)
+    assert len(examination.problems) == 1, examination.problems
+    assert "\n" not in examination.problems[0]
+    with pytest.raises(DataError) as error:
+        examination.raise_for_problems()
+    assert error.value.problems == examination.problems
+    return examination.problems[0]
+
+
+def test_a_good_data_set_is_understood(cells):
+    found = examine(cells)
+    assert found.problems == ()
+    assert found.labelling == Labelling(
+        "semantic", (ClassInfo("background", 0, "#000000"), ClassInfo("foreground", 255, "#e69f00"))
+    )
+    assert found.channels == ChannelRule(drop_alpha=False, collapse_grey=False, used=1)
+    assert found.split == resolve_split(found.folder, seed=0)
+    assert found.fingerprint.sizes == {(20, 24): 4}
+    assert found.fingerprint.class_pixels == (4 * (MASK == 0).sum(), 4 * (MASK == 255).sum())
+    assert found.fingerprint.channel_mean == (IMAGE.mean(),)
+    assert found.notes == (
+        "The masks hold 2 values, each a class: background 0, foreground 255.",
+        "No split is declared: drawn from seed 0, 2 train, 1 val, 1 test.",
+    )
+    found.raise_for_problems()
+
+
+def test_the_summary_is_plain_text(cells):
+    save(cells / "images/a.png", IMAGE[:, :-1])
+    lines = examine(cells).lines()
+    assert lines[:6] == [
+        f"{cells}: 4 images, 4 of them with a mask",
+        "sizes     20×24 (3), 20×23 (1) (height×width)",
+        "values    uint8, 0 to 255 in training",
+        "channels  1 stored, 1 used",
+        "split     2 train, 1 val, 1 test",
+        "task      semantic",
+    ]
+    assert lines[6].split() == [
+        "class",
+        "0",
+        "background",
+        f"{(MASK == 0).mean():.2%}",
+        *["of", "the", "pixels,", "in", "4", "masks"],
+    ]
+    assert [line.split()[0] for line in lines[8:]] == ["note", "note", "problem"]
+
+
+def test_everything_goes_into_json(cells):
+    table = json.loads(json.dumps(examine(cells).to_dict()))
+    assert list(table) == ["root", "split", "labelling", "channels", "fingerprint", "problems", "notes"]
+    assert table["root"] == str(cells)
+
+
+def test_progress_is_told_after_each_image(cells):
+    told = []
+    examine(cells, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_every_file_is_read_once(cells, monkeypatch):
+    read = []
+    for name in ("read_image", "read_mask"):
+        original = getattr(facts, name)
+        monkeypatch.setattr(facts, name, lambda path, original=original: read.append(path) or original(path))
+    examine(cells)
+    assert Counter(read) == {path: 1 for kind in ("images", "masks") for path in (cells / kind).iterdir()}
+
+
+def test_threads_do_not_change_the_findings(cells, monkeypatch):
+    for i, name in enumerate("efghij"):
+        save(cells / f"images/{name}.png", (IMAGE * 0.1 * i).astype(np.uint8))
+        save(cells / f"masks/{name}.png", MASK[:, : 24 - i])
+    before = examine(cells)
+    original = check.measure
+    delays = iter([0.05, 0.0, 0.03, 0.0] * 10)
+
+    def slow(*args, **options):
+        time.sleep(next(delays))
+        return original(*args, **options)
+
+    monkeypatch.setattr(check, "measure", slow)
+    assert examine(cells) == before
+
+
+def test_enough_objects_end_the_search_for_them(cells, monkeypatch):
+    monkeypatch.setattr(check, "_CHUNK", 2)
+    monkeypatch.setattr(check, "_ENOUGH", 1)
+    sought = []
+    original = check.measure
+    monkeypatch.setattr(
+        check, "measure", lambda *args, **options: sought.append(options["seek_objects"]) or original(*args, **options)
+    )
+    save(cells / "masks/b.png", OBJECTS)
+    examine(cells)
+    assert sought == [True, True, False, False]
+
+
+def test_unlabelled_images_take_no_part(cells):
+    (cells / "masks/d.png").unlink()
+    (cells / "split.csv").write_text("name,split\r\na,train\r\nb,train\r\nc,test\r\nd,unlabelled\r\n")
+    found = examine(cells)
+    assert found.problems == ()
+    assert found.split.unlabelled == ("d",)
+    assert (found.fingerprint.images, found.fingerprint.labelled) == (4, 3)
+
+
+def test_the_task_given_wins_and_is_said(cells):
+    declare(cells, 'task = "semantic"')
+    found = examine(cells, task="foreground")
+    assert found.labelling.task == "foreground"
+    assert found.notes[0] == "The task given, foreground, wins over semantic in dataset.toml."
+
+
+def test_objects_become_foreground_where_so_asked(cells):
+    save(cells / "masks/a.png", OBJECTS)
+    found = examine(cells, task="foreground")
+    assert found.problems == ()
+    assert found.labelling.classes[1].value == 255
+
+
+def test_small_and_constant_images_are_notes(cells):
+    save(cells / "images/a.png", np.full((3, 4), 7, np.uint8))
+    save(cells / "masks/a.png", MASK[:3, :4] + np.array([[0], [255], [0]], np.uint8))
+    found = examine(cells)
+    assert found.problems == ()
+    assert f"1 images are constant, the first {cells}/images/a.png: nothing can be learnt there." in found.notes
+    assert f"1 images are shorter than 16 pixels along a side, the first {cells}/images/a.png." in found.notes
+
+
+def test_a_class_that_train_does_not_hold_is_a_note(cells):
+    save(cells / "masks/a.png", np.where(MASK == 0, 3, MASK))
+    (cells / "split.csv").write_text("name,split\na,test\nb,train\nc,train\nd,val\n")
+    found = examine(cells)
+    assert found.problems == ()
+    assert "The class class 3 does not occur in the training masks: it cannot be learnt." in found.notes
+
+
+def test_images_of_several_types_are_a_note(cells):
+    save(cells / "images/a.png", IMAGE.astype(np.uint16) * 100)
+    assert (
+        "Images are stored in different types: uint16 (1), uint8 (3). Their values may not be comparable."
+        in examine(cells).notes
+    )
+
+
+def truncated(root):
+    path = root / "images/a.png"
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def no_image(root):
+    (root / "images/a.png").write_text("<html>not found</html>")
+
+
+def nan(root):
+    (root / "images/a.png").unlink()
+    save(root / "images/a.npy", np.where(IMAGE == 7, np.nan, IMAGE.astype(np.float32)))
+
+
+def other_size(root):
+    save(root / "masks/a.png", MASK[:-1])
+
+
+def turned(root):
+    save(root / "masks/a.png", MASK.T)
+
+
+def colour(root):
+    save(root / "images/a.png", np.stack([IMAGE, IMAGE, IMAGE[::-1]], -1))
+
+
+def jpeg_mask(root):
+    (root / "masks/a.png").unlink()
+    save(root / "masks/a.jpg", MASK)
+
+
+def stack(root):
+    (root / "images/a.png").unlink()
+    save(root / "images/a.tif", np.stack([IMAGE] * 5))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (truncated, "images/a.png cannot be decoded"),
+        (no_image, "images/a.png is not an image"),
+        (nan, "images/a.npy holds 2 pixels that are NaN"),
+        (
+            other_size,
+            "masks/a.png must have the size of its image, 20×24, got 19×24 (height×width). Replace one of the two.",
+        ),
+        (
+            turned,
+            "masks/a.png must have the size of its image, 20×24, got 24×20 (height×width). It looks turned by 90°.",
+        ),
+        (colour, "images/a.png must have 1 channel as most images have, got 3. Convert it or remove it."),
+        (jpeg_mask, "masks/a.jpg must hold exact values, got "),
+        (stack, "images/a.tif "),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(cells, spoil, message):
+    spoil(cells)
+    problem = only_problem(cells)
+    assert f"{cells}/{message}" in problem
+
+
+def test_a_smeared_png_mask_is_a_problem(cells):
+    rows, columns = np.mgrid[:96, :96]
+    disc = ((np.hypot(rows - 48, columns - 50) < 30) * 255).astype(np.uint8)
+    save(cells / "smeared.jpg", disc)
+    with Image.open(cells / "smeared.jpg") as image:
+        save(cells / "masks/a.png", np.asarray(image))
+    save(cells / "images/a.png", disc)
+    problem = only_problem(cells)
+    assert "masks/a.png must hold exact values" in problem
+    assert problem.endswith("Save it from its source as PNG or TIFF, resized without interpolation.")
+
+
+def test_a_value_outside_the_declared_classes_is_a_problem(cells):
+    declare(cells, WALLS)
+    save(cells / "masks/b.png", np.where(IMAGE == 7, 3, MASK))
+    assert f"{cells}/masks/b.png holds values that no class has: 3, in 2 pixels" in only_problem(cells)
+
+
+def test_objects_without_a_task_are_a_problem(cells):
+    save(cells / "masks/b.png", OBJECTS)
+    assert only_problem(cells) == (
+        f"{cells}/masks/b.png looks like objects, each with an id of its own (21 values in all masks): "
+        'set task = "foreground" in dataset.toml, or --set data.task=foreground; or set task = "semantic" for classes.'
+    )
+
+
+def test_masks_of_one_class_are_a_problem(cells):
+    for name in "abcd":
+        save(cells / f"masks/{name}.png", np.zeros_like(MASK))
+    assert only_problem(cells) == (
+        f"{cells}: the masks must hold at least 2 classes, got only class 0 (value 0). "
+        "Check how the masks were saved, and which images are for training."
+    )
+
+
+def test_training_masks_of_one_class_are_a_problem(cells):
+    save(cells / "masks/a.png", np.full_like(MASK, 255))
+    (cells / "split.csv").write_text("name,split\na,train\nb,test\nc,test\nd,val\n")
+    assert (
+        f"{cells}: the training masks must hold at least 2 classes, got only foreground (value 255)."
+        in only_problem(cells)
+    )
+
+
+def test_a_boundary_that_names_no_class_is_a_problem(cells):
+    declare(cells, 'boundary = "walls"\n' + WALLS)
+    assert only_problem(cells).startswith(
+        "dataset.toml: `boundary` must name a class, got 'walls'. Did you mean 'wall'?"
+    )
+
+
+def test_a_split_that_cannot_train_is_a_problem(cells):
+    (cells / "split.csv").write_text("name,split\na,test\nb,test\nc,test\nd,val\n")
+    assert only_problem(cells) == f"{cells}: at least one image must be declared train, got none. Declare some."
+
+
+def test_one_pair_is_a_problem(tmp_path):
+    save(tmp_path / "images/a.png", IMAGE)
+    save(tmp_path / "masks/a.png", MASK)
+    assert only_problem(tmp_path).startswith(
+        f"{tmp_path} must hold at least 2 images with masks of the same stem, got 1."
+    )
+
+
+def test_no_pair_at_all_is_a_problem_and_no_more(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    assert only_problem(tmp_path).startswith(
+        f"{tmp_path} must hold at least 2 images with masks of the same stem, got 0."
+    )
+    assert len(examine(tmp_path).lines()) == 9
+
+
+def test_all_problems_are_collected(cells):
+    truncated(cells)
+    save(cells / "masks/b.png", MASK[:-1])
+    (cells / "masks/c.png").write_bytes(b"")
+    save(cells / "images/e.png", IMAGE)
+    save(cells / "masks/f.png", MASK)
+    problems = examine(cells).problems
+    assert len(problems) == 5
+    for name in ("images/a.png", "masks/b.png", "masks/c.png", "images/e.png", "masks/f.png"):
+        assert sum(name in problem.split(" must ")[0] for problem in problems) == 1
+
+
+def test_no_folder_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="x must be a folder with images/ and masks/, got nothing there"):
+        examine(tmp_path / "x")
+
+
+@pytest.mark.parametrize("task", ["instances", "panoptic"])
+def test_a_task_that_does_not_exist_is_an_error(cells, task):
+    with pytest.raises(ConfigError, match=f"^`task` must be .*semantic.*{task}|{task}.*semantic"):
+        examine(cells, task=task)
+    declare(cells, f'task = "{task}"')
+    with pytest.raises(ConfigError, match=r"dataset\.toml: `task` must be"):
+        examine(cells)
+
+
+def test_membranes_are_understood(real_data):
+    found = examine(real_data / "isbi2012")
+    assert found.problems == ()
+    assert found.labelling.boundary == "membrane"
+    assert found.fingerprint.sizes == {(512, 512): 30}
+
+
+def test_nuclei_are_foreground_if_so_asked(real_data):
+    found = examine(real_data / "nuclei", task="foreground")
+    assert found.problems == ()
+    assert found.channels == ChannelRule(drop_alpha=True, collapse_grey=True, used=1)
+    assert (len(found.split.train) + len(found.split.val), len(found.split.test)) == (487, 54)
+
+
+def test_nuclei_look_like_objects(real_data):
+    assert "looks like objects, each with an id of its own" in only_problem(real_data / "nuclei")

@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from tinyunet.data.facts import MAX_VALUES, image_facts, mask_facts, measure, tally
+from tinyunet.data.folder import Sample
+from tinyunet.data.masks import RawMask, looks_like_jpeg, looks_like_objects
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """Saves an image and a mask."""
+
+    def save(image, mask):
+        np.save(tmp_path / "image.npy", image)
+        np.save(tmp_path / "mask.npy", mask)
+        return Sample("a", tmp_path / "image.npy", tmp_path / "mask.npy")
+
+    return save
+
+
+def test_the_numbers_of_an_image():
+    facts = image_facts(np.array([[[0, 5], [4, 5]]], np.uint16))
+    assert facts.size == (1, 2)
+    assert (facts.pixels, facts.channels, facts.dtype) == (2, 2, "uint16")
+    assert (facts.low, facts.high, facts.mean, facts.variance) == ((0, 5), (4, 5), (2, 5), (4, 0))
+    assert (facts.opaque, facts.grey) == (False, False)
+
+
+def test_grey_and_opaque_are_seen():
+    facts = image_facts(np.array([[[1, 1, 1, 255], [2, 2, 2, 255]]], np.uint8))
+    assert (facts.opaque, facts.grey) == (True, True)
+    assert facts.mean == (1.5, 1.5, 1.5, 255)
+
+
+def test_a_constant_image_has_no_variance():
+    assert image_facts(np.full((7, 7, 1), 0.1, np.float32)).variance == (0.0,)
+
+
+@given(arrays.arrays(np.uint8, (3, 4, 3)))
+def test_the_numbers_are_those_of_numpy(image):
+    facts = image_facts(image)
+    values = image.reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(facts.mean, values.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(facts.variance, values.var(0), rtol=1e-12, atol=1e-12)
+    assert facts.low == tuple(values.min(0))
+    assert facts.high == tuple(values.max(0))
+
+
+def test_the_numbers_of_a_mask():
+    facts = mask_facts(RawMask(np.array([[0, 7, 7], [255, 0, 7]]), "ids"))
+    assert facts.size == (2, 3)
+    assert facts.counts == {0: 2, 7: 3, 255: 1}
+    assert (facts.rest, facts.objects, facts.smeared) == (0, False, False)
+
+
+def test_the_number_of_values_kept_is_bounded_but_holds_the_ignored_one():
+    values = np.arange(40 * 50).reshape(40, 50)
+    facts = mask_facts(RawMask(values, "ids"), ignore=1999)
+    assert len(facts.counts) == MAX_VALUES + 1
+    assert facts.counts[1999] == 1
+    assert facts.rest == 40 * 50 - MAX_VALUES - 1
+
+
+def test_objects_are_only_sought_where_wanted():
+    mask = RawMask(np.arange(1, 21).reshape(4, 5).repeat(4, 0).repeat(4, 1), "ids")
+    assert mask_facts(mask).objects
+    assert not mask_facts(mask, seek_objects=False).objects
+
+
+@given(arrays.arrays(np.int64, (6, 6), elements=st.integers(-3, 12)))
+def test_objects_are_what_the_slow_way_says(values):
+    assert mask_facts(RawMask(values, "ids")).objects == looks_like_objects(values)
+
+
+@given(arrays.arrays(np.int64, (4, 5), elements=st.integers(-3, 2**17)))
+def test_tally_counts_as_numpy_does(values):
+    found, counts = tally(values)
+    expected = np.unique(values, return_counts=True)
+    np.testing.assert_array_equal(found, expected[0])
+    np.testing.assert_array_equal(counts, expected[1])
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95, None])
+@pytest.mark.parametrize("step", [1, 5, 40])
+def test_smeared_is_what_the_slow_way_says(tmp_path, quality, step):
+    rows, columns = np.mgrid[:96, :96]
+    disc = (np.hypot(rows - 48, columns - 50) < 30) * 200 + (np.hypot(rows % 24, columns % 24) < 6) * step
+    image = Image.fromarray(disc.astype(np.uint8))
+    if quality is not None:
+        image.save(tmp_path / "a.jpg", quality=quality)
+        image = Image.open(tmp_path / "a.jpg")
+    values = np.asarray(image).astype(np.int64)
+    image.close()
+    assert mask_facts(RawMask(values, "ids")).smeared == looks_like_jpeg(values)
+
+
+@given(arrays.arrays(np.int64, (12, 12), elements=st.sampled_from([0] * 20 + [255] * 10 + list(range(1, 30)))))
+def test_smeared_is_what_the_slow_way_says_of_any_mask(values):
+    assert mask_facts(RawMask(values, "ids")).smeared == looks_like_jpeg(values)
+
+
+@pytest.mark.parametrize(("length", "smeared"), [(1, True), (3, True), (4, False)])
+def test_short_dashes_of_three_values_are_smeared(length, smeared):
+    values = np.zeros((12, 12), np.int64)
+    for row in range(0, 12, 2):
+        values[row, :length] = 1 + row // 2 % 3
+    assert mask_facts(RawMask(values, "ids")).smeared == smeared
+    assert looks_like_jpeg(values) == smeared
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
+def test_a_jpeg_is_known_by_its_suffix(suffix):
+    assert mask_facts(RawMask(np.zeros((3, 3), np.int64), "ids"), suffix=suffix).smeared
+
+
+def test_a_sample_is_measured(sample):
+    facts = measure(sample(np.zeros((2, 3), np.uint8), np.ones((2, 3), np.uint8)))
+    assert facts.image is not None
+    assert facts.mask is not None
+    assert facts.mask.counts == {1: 6}
+    assert facts.problems == ()
+
+
+def test_a_sample_without_mask_has_no_mask_facts(sample):
+    labelled = sample(np.zeros((2, 3), np.uint8), np.ones((2, 3), np.uint8))
+    facts = measure(Sample("a", labelled.image, None))
+    assert facts.mask is None
+    assert facts.problems == ()
+
+
+@pytest.mark.parametrize(("shape", "turned"), [((4, 3), " It looks turned by 90°."), ((3, 5), "")])
+def test_sizes_that_differ_are_a_problem(sample, shape, turned):
+    pair = sample(np.zeros((3, 4), np.uint8), np.zeros(shape, np.uint8))
+    assert measure(pair).problems == (
+        f"{pair.mask} must have the size of its image, 3×4, got {shape[0]}×{shape[1]} (height×width)."
+        f"{turned} Replace one of the two.",
+    )
+
+
+def test_files_that_cannot_be_read_are_problems_each(sample):
+    pair = sample(np.array([[np.nan]]), np.array([[0.5]]))
+    facts = measure(pair)
+    assert (facts.image, facts.mask) == (None, None)
+    assert len(facts.problems) == 2
+    assert f"{pair.image} holds 1 pixels that are NaN" in facts.problems[0]
+    assert f"{pair.mask} holds fractions" in facts.problems[1]
