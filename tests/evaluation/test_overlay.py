@@ -1,0 +1,289 @@
+import inspect
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.color import rgb2lab
+from skimage.segmentation import find_boundaries
+
+from tinyunet.evaluation.overlay import (
+    DIFFERENCE_COLORS,
+    PANEL_GAP,
+    PANEL_TILES,
+    DifferenceColors,
+    difference,
+    outline,
+    overlay,
+    panel,
+    tints,
+    to_display,
+)
+
+COLORS = ["#000000", "#e69f00", "#0072b2"]
+
+# Machado, Oliveira and Fernandes (2009), A physiologically-based model for simulation of color vision deficiency,
+# table 1 at severity 1.0; they act on linear RGB.
+DEFICIENCIES = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+
+
+@st.composite
+def label_pairs(draw, *, lowest_target=-1):
+    h, w = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    prediction = rng.integers(0, 3, (h, w)).astype(np.int32)
+    target = rng.integers(lowest_target, 3, (h, w)).astype(np.int32)
+    return rng.integers(0, 256, (h, w, 3)).astype(np.uint8), prediction, target
+
+
+def test_to_display_of_one_channel_is_grey_between_the_percentiles():
+    values = np.linspace(100.0, 300.0, 201).reshape(1, 201, 1)
+    shown = to_display(values)
+    assert (shown == shown[:, :, :1]).all()
+    # The percentiles are 101 and 299, so 200 lies in the middle: 255 * (200 - 101) / 198 = 127.5.
+    assert shown[0, 0, 0] == 0
+    assert shown[0, 200, 0] == 255
+    assert shown[0, 100, 0] == 128
+
+
+def test_to_display_is_not_darkened_by_a_hot_pixel():
+    image = np.tile(np.linspace(0, 100, 50, dtype=np.uint16), (50, 1))[:, :, None]
+    hot = image.copy()
+    hot[3, 4] = 65535
+    away = np.ones((50, 50), bool)
+    away[3, 4] = False
+    assert np.array_equal(to_display(hot)[away], to_display(image)[away])
+    assert to_display(hot)[3, 4].tolist() == [255, 255, 255]
+
+
+def test_to_display_of_a_colour_picture_keeps_its_hues():
+    image = np.zeros((2, 2, 3), np.uint8)
+    image[0, 0] = (200, 100, 0)  # the percentiles of these twelve values are 0 and 100 + 0.945 * 100 = 194.5
+    assert to_display(image)[0, 0].tolist() == [255, 131, 0]
+
+
+def test_to_display_of_two_channels_is_green_and_magenta():
+    image = np.zeros((1, 3, 2), np.uint16)
+    image[0, 0, 0] = 1000
+    image[0, 1, 1] = 7
+    assert to_display(image)[0].tolist() == [[0, 255, 0], [255, 0, 255], [0, 0, 0]]
+
+
+def test_to_display_of_many_channels_shows_the_first_three():
+    image = np.random.default_rng(0).normal(size=(6, 5, 7))
+    assert np.array_equal(to_display(image), to_display(image[:, :, :3]))
+
+
+def test_to_display_of_a_rare_bright_spot_on_nothing_shows_it():
+    image = np.zeros((100, 100, 1), np.uint16)
+    image[50, 50] = 9  # both percentiles are 0
+    assert to_display(image)[50, 50, 0] == 255
+    assert to_display(image)[0, 0, 0] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64, bool])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 4, 2), (3, 1, 3), (2, 2, 5)])
+def test_to_display_of_a_constant_image_is_mid_grey(dtype, shape):
+    assert (to_display(np.ones(shape, dtype)) == 128).all()
+
+
+def test_to_display_of_an_image_larger_than_the_sample_uses_all_of_its_range():
+    ramp = np.broadcast_to(np.arange(1500, dtype=np.float32)[:, None, None], (1500, 1500, 1))
+    shown = to_display(ramp)
+    assert shown[0, 0, 0] == 0
+    assert shown[-1, 0, 0] == 255
+    assert abs(int(shown[750, 0, 0]) - 128) <= 1
+
+
+@given(st.integers(1, 4), st.floats(0.01, 100), st.floats(-50, 50))
+def test_to_display_does_not_depend_on_gain_and_offset(channels, gain, offset):
+    image = np.random.default_rng(channels).normal(size=(12, 10, channels))
+    apart = np.abs(to_display(image).astype(int) - to_display(gain * image + offset).astype(int))
+    assert apart.max() <= 1
+
+
+def test_outline_of_a_square_is_its_rim_and_the_pixels_around_it():
+    labels = np.zeros((5, 5), int)
+    labels[1:4, 1:4] = 2
+    expected = [
+        [0, 1, 1, 1, 0],
+        [1, 1, 1, 1, 1],
+        [1, 1, 0, 1, 1],
+        [1, 1, 1, 1, 1],
+        [0, 1, 1, 1, 0],
+    ]
+    assert outline(labels).astype(int).tolist() == expected
+
+
+@given(label_pairs())
+def test_outline_agrees_with_scikit_image(pair):
+    _, _, target = pair
+    assert np.array_equal(outline(target), find_boundaries(target + 1, connectivity=1, mode="thick"))
+
+
+def test_outline_of_a_volume_marks_both_sides_along_every_axis():
+    labels = np.zeros((3, 1, 2), int)
+    labels[2] = 1
+    assert outline(labels)[:, 0, 0].tolist() == [False, True, True]
+
+
+def test_overlay_tints_the_inside_and_draws_the_rim_in_full():
+    image = np.full((4, 4, 3), 100, np.uint8)
+    labels = np.zeros((4, 4), np.int32)
+    labels[:, 1:] = 1
+    shown = overlay(image, labels, COLORS, opacity=0.5)
+    assert shown[0].tolist() == [[100, 100, 100], [230, 159, 0], [165, 130, 50], [165, 130, 50]]
+
+
+def test_overlay_greys_what_takes_no_part():
+    shown = overlay(np.zeros((1, 2, 3), np.uint8), np.array([[-1, 0]]), COLORS, opacity=0.5)
+    assert shown[0].tolist() == [[110, 110, 110], [0, 0, 0]]
+
+
+@given(label_pairs())
+def test_overlay_leaves_the_background_and_its_arguments_as_they_are(pair):
+    image, labels, _ = pair
+    before = image.copy(), labels.copy()
+    shown = overlay(image, labels, COLORS, background=2)
+    assert np.array_equal(shown[labels == 2], image[labels == 2])
+    assert np.array_equal(image, before[0])
+    assert np.array_equal(labels, before[1])
+
+
+def test_overlay_with_no_opacity_shows_only_the_rims():
+    image = np.full((3, 9, 3), 7, np.uint8)
+    labels = np.repeat([[0, 1, 2]], 3, axis=1).repeat(3, axis=0)
+    shown = overlay(image, labels, COLORS, opacity=0.0)
+    changed = (shown != image).any(axis=2)
+    assert np.array_equal(changed, outline(labels) & (labels != 0))
+
+
+def test_a_class_too_dark_to_be_seen_is_tinted_orange():
+    assert tints(["#000000", "#101030", "#0072b2"]) == ("#000000", "#e69f00", "#0072b2")
+    image, labels = np.zeros((3, 3, 1), np.uint8), np.zeros((3, 3), np.int32)
+    shown = panel(image, labels, labels, ["#000000", "#56b4e9"], background=1)
+    assert shown[0, 3 + PANEL_GAP].tolist() == [169, 140, 77]  # 0.4 of orange over mid-grey
+
+
+def test_difference_paints_each_kind_in_its_colour():
+    black = np.zeros((1, 6, 3), np.uint8)
+    prediction = np.array([[0, 1, 1, 1, 1, 0]])
+    target = np.array([[1, 0, 1, 2, -1, 0]])
+    shown = difference(black, prediction, target)[0].tolist()
+    assert shown == [
+        [184, 46, 15],  # 0.9 of missed
+        [126, 111, 230],  # 0.9 of invented
+        [0, 79, 58],  # 0.5 of right
+        [230, 158, 0],  # 0.9 of confused
+        [155, 155, 155],  # 0.7 of ignored
+        [0, 0, 0],
+    ]
+
+
+def test_difference_can_be_about_the_first_class():
+    black = np.zeros((1, 2, 3), np.uint8)
+    shown = difference(black, np.array([[1, 0]]), np.array([[0, 0]]), background=1)[0].tolist()
+    assert shown == [[184, 46, 15], [0, 79, 58]]
+
+
+@given(label_pairs(lowest_target=0))
+def test_difference_with_prediction_and_target_exchanged_exchanges_missed_and_invented(pair):
+    image, prediction, target = pair
+    one, other = difference(image, prediction, target), difference(image, target, prediction)
+    same = (prediction == target) | ((prediction > 0) & (target > 0))
+    assert np.array_equal(one[same], other[same])
+    assert (one[~same] != other[~same]).any(axis=-1).all()
+
+
+@given(label_pairs())
+def test_pictures_turn_with_the_image(pair):
+    image, prediction, target = pair
+    turned = [np.rot90(part) for part in pair]
+    assert np.array_equal(difference(*turned), np.rot90(difference(image, prediction, target)))
+    assert np.array_equal(overlay(turned[0], turned[1], COLORS), np.rot90(overlay(image, prediction, COLORS)))
+
+
+@pytest.mark.parametrize("deficiency", [None, *DEFICIENCIES])
+def test_the_difference_colours_stay_apart_for_the_colour_blind(deficiency):
+    colors = np.array([list(bytes.fromhex(color[1:])) for color in DIFFERENCE_COLORS]) / 255
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    if deficiency is not None:
+        linear = np.clip(linear @ np.array(DEFICIENCIES[deficiency]).T, 0, 1)
+    seen = rgb2lab(np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055))
+    # A difference of 2.3 is just noticeable (CIE 1976).
+    nearest = min((np.linalg.norm(seen[i] - seen[j]), i, j) for i, j in combinations(range(len(seen)), 2))
+    assert nearest[0] > 30, [DifferenceColors._fields[i] for i in nearest[1:]]
+
+
+def test_panel_puts_four_tiles_side_by_side_with_white_gaps():
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(5, 7, 1)).astype(np.float32)
+    prediction, target = rng.integers(0, 3, (5, 7)), rng.integers(-1, 3, (5, 7))
+    shown = panel(image, prediction, target, COLORS)
+    assert len(PANEL_TILES) == 4
+    assert shown.shape == (5, 4 * 7 + 3 * PANEL_GAP, 3)
+    display = to_display(image)
+    tiles = [shown[:, start : start + 7] for start in range(0, shown.shape[1], 7 + PANEL_GAP)]
+    assert np.array_equal(tiles[0], display)
+    assert np.array_equal(tiles[1], overlay(display, target, COLORS))
+    assert np.array_equal(tiles[2], overlay(display, prediction, COLORS))
+    assert np.array_equal(tiles[3], difference(display, prediction, target))
+    assert (shown[:, 7 : 7 + PANEL_GAP] == 255).all()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 9), (1, 33), (8, 8)])
+def test_panel_shrinks_large_images_by_a_whole_factor(size):
+    labels = np.zeros(size, np.int32)
+    shown = panel(np.zeros((*size, 1), np.uint8), labels, labels, COLORS, longest_side=8)
+    factor = -(-max(size) // 8)
+    h, w = -(-size[0] // factor), -(-size[1] // factor)
+    assert shown.shape == (h, 4 * w + 3 * PANEL_GAP, 3)
+    assert max(h, w) <= 8
+    assert (shown[:, :w] == 128).all()
+
+
+def test_panel_of_one_pixel_where_everything_is_ignored():
+    shown = panel(np.zeros((1, 1, 1)), np.array([[0]]), np.array([[-1]]), COLORS)
+    assert shown.shape == (1, 4 + 3 * PANEL_GAP, 3)
+
+
+def test_to_display_refuses_an_image_without_pixels():
+    with pytest.raises(ValueError, match=r"`image` must have pixels and channels, got the shape \(0, 3, 1\)\."):
+        to_display(np.zeros((0, 3, 1)))
+
+
+def test_overlay_refuses_a_label_without_a_colour():
+    with pytest.raises(ValueError, match=r"`labels` must be in \[-1, 2\], one colour for each class, got 3\."):
+        overlay(np.zeros((1, 2, 3), np.uint8), np.array([[0, 3]]), COLORS)
+    with pytest.raises(ValueError, match=r"`labels` must be in \[-1, 2\], one colour for each class, got -2\."):
+        overlay(np.zeros((1, 2, 3), np.uint8), np.array([[0, -2]]), COLORS)
+
+
+@pytest.mark.parametrize("color", ["red", "#12345", "#1234567", "", "#gggggg"])
+def test_overlay_refuses_what_is_no_colour(color):
+    with pytest.raises(ValueError, match=f"A colour must look like '#e69f00', got '{color}'"):
+        overlay(np.zeros((1, 1, 3), np.uint8), np.array([[0]]), [color])
+
+
+def test_overlay_refuses_an_opacity_beyond_one():
+    with pytest.raises(ValueError, match=r"`opacity` must be in \[0, 1\], got 1\.5\."):
+        overlay(np.zeros((1, 1, 3), np.uint8), np.array([[0]]), COLORS, opacity=1.5)
+
+
+def test_sizes_that_differ_are_refused():
+    # Unwrapped, since in tests the annotations find this first.
+    image, small = np.zeros((2, 3, 3), np.uint8), np.zeros((2, 2), np.int32)
+    with pytest.raises(ValueError, match=r"`labels` must be of the image's size \(2, 3\), got \(2, 2\)\."):
+        inspect.unwrap(overlay)(image, small, COLORS)
+    with pytest.raises(ValueError, match=r"`target` must be of the image's size \(2, 3\), got \(2, 2\)\."):
+        inspect.unwrap(difference)(image, np.zeros((2, 3), np.int32), small)
+
+
+def test_panel_refuses_tiles_without_a_side():
+    with pytest.raises(ValueError, match=r"`longest_side` must be at least 1, got 0\."):
+        panel(np.zeros((1, 1, 1)), np.zeros((1, 1), int), np.zeros((1, 1), int), COLORS, longest_side=0)
