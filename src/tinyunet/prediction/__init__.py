@@ -1,0 +1,1 @@
+"""Any callable on tiles becomes a prediction of an image of any size."""

@@ -1,0 +1,77 @@
+"""Test-time augmentation: the mean prediction over the eight flips and turns of an image."""
+
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+from tinyunet.prediction.predict import Forward, Progress, predict_probabilities
+from tinyunet.prediction.tiles import TileSpec
+
+FLIPS_AND_TURNS = tuple((flip, turns) for flip in (False, True) for turns in range(4))
+"""The symmetries of the square: whether to mirror the last axis of space, then quarter turns."""
+
+
+def predict_augmented(
+    forward: Forward,
+    image: Shaped[np.ndarray, "*space c"],
+    spec: TileSpec,
+    *,
+    classes: int,
+    progress: Progress | None = None,
+) -> Float32[np.ndarray, "*space k"]:
+    """Probabilities averaged over the eight flips and turns of the image, each prediction turned back.
+
+        p(x) = 1/8 sum_g g^-1 f(g x)
+
+    with f the prediction of a whole image and g the symmetries of the square, in the plane of the last two axes of
+    space (across the slices of a volume the spacing is often another). The result of a flipped or turned image is the
+    flipped or turned result, to rounding. It takes eight times as long, and an image that is not square may meet tiles
+    of both orientations.
+
+    Args:
+        forward: The network, as for `predict_probabilities`.
+        image: Normalised pixels, float32, with two axes of space or more; not changed.
+        spec: Tile sizes and border rule.
+        classes: Number of classes k that `forward` gives.
+        progress: Called after every batch, with the tiles of all eight predictions.
+
+    Returns:
+        Probabilities.
+
+    Raises:
+        ValueError: As `predict_probabilities`, and if `image` has fewer than two axes of space.
+
+    Example:
+        >>> def forward(tiles, valid):  # Looks one pixel to the left, and wraps around.
+        ...     return np.roll(tiles, 1, axis=2)
+        >>> spec = TileSpec(ladder=(3,), halo=0, multiple=1, batch=1)
+        >>> image = np.array([[0, 0, 0], [0, 8, 0], [0, 0, 0]], np.float32)[..., np.newaxis]
+        >>> predict_augmented(forward, image, spec, classes=1)[..., 0]
+        array([[0., 2., 0.],
+               [2., 0., 2.],
+               [0., 2., 0.]], dtype=float32)
+    """
+    if image.ndim < 3:
+        raise ValueError(f"`image` must have two axes of space and channels, got shape {image.shape}.")
+    total = np.zeros((*image.shape[:-1], classes), np.float32)
+    for number, (flip, turns) in enumerate(FLIPS_AND_TURNS):
+        turned, part = _turned(image, flip, turns), _part(progress, number)
+        probabilities = predict_probabilities(forward, turned, spec, classes=classes, progress=part)
+        total += _turned_back(probabilities, flip, turns)
+    total /= len(FLIPS_AND_TURNS)
+    return total
+
+
+def _turned(image: Shaped[np.ndarray, "..."], flip: bool, turns: int) -> Shaped[np.ndarray, "..."]:
+    return np.rot90(np.flip(image, axis=-2) if flip else image, turns, axes=(-3, -2))
+
+
+def _turned_back(image: Shaped[np.ndarray, "..."], flip: bool, turns: int) -> Shaped[np.ndarray, "..."]:
+    upright = np.rot90(image, -turns, axes=(-3, -2))
+    return np.flip(upright, axis=-2) if flip else upright
+
+
+def _part(progress: Progress | None, number: int) -> Progress | None:
+    """Progress of the prediction `number` as a part of the whole: a turned image has as many tiles."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(number * total + done, len(FLIPS_AND_TURNS) * total)
