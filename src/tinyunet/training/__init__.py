@@ -1,0 +1,1 @@
+"""Losses, the training state and step, the loop, checkpoints and the log."""
