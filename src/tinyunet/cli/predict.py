@@ -1,0 +1,34 @@
+"""Predict images with a run."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `predict`."""
+    parser.add_argument("model", metavar="RUN", type=Path, help="a run folder or a model.safetensors")
+    parser.add_argument("inputs", metavar="INPUT", type=Path, nargs="+", help="images, or folders of images")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the labels")
+    parser.add_argument("--probabilities", action="store_true", help="write DIR/<name>.npy, float32 (h, w, classes)")
+    parser.add_argument("--overlays", action="store_true", help="write DIR/<name>_overlay.png, to look at")
+    parser.add_argument("--tta", action="store_true", help="average over eight flips and turns: slower, a bit better")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Predicts every input."""
+    from tinyunet.runs.predict import plan_jobs, predict_files
+    from tinyunet.runs.run import load
+
+    jobs = plan_jobs(arguments.inputs, arguments.out)
+    notes = predict_files(
+        load(arguments.model),
+        jobs,
+        probabilities=arguments.probabilities,
+        overlays=arguments.overlays,
+        tta=arguments.tta,
+        quiet=arguments.quiet,
+    )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{len(jobs)} {'image' if len(jobs) == 1 else 'images'} predicted into {arguments.out}")

@@ -1,0 +1,62 @@
+"""Train a segmenter on a folder of images and masks."""
+
+import argparse
+from pathlib import Path
+
+from tinyunet.cli.main import STARTED
+from tinyunet.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `train`."""
+    parser.add_argument("data", metavar="DATA", type=Path, nargs="?", help="folder with images/ and masks/")
+    parser.add_argument("--out", metavar="RUN", type=Path, help="the run folder to make")
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped or killed")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", metavar="M", type=float, help="time it may take in all")
+    length.add_argument("--steps", metavar="N", type=int, help="number of steps")
+    parser.add_argument("--seed", metavar="S", type=int, help="of everything random (default 0)")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="a config.toml to start from")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="settings",
+        action="append",
+        default=[],
+        help="one value, as model.features=16",
+    )
+    parser.add_argument("--init", metavar="RUN", type=Path, help="start from the weights of another run")
+    parser.add_argument("--overwrite", action="store_true", help="replace a run that is there")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Trains, or goes on training, then says what to do next."""
+    from tinyunet.runs.train import resume, train
+
+    if arguments.resume is not None:
+        others = ("data", "out", "minutes", "steps", "seed", "config", "init")
+        if any(getattr(arguments, name) is not None for name in others) or arguments.settings or arguments.overwrite:
+            raise ConfigError("--resume takes everything from the run; give it no data and no other options.")
+        out = resume(arguments.resume, quiet=arguments.quiet).path
+        data = "DATA"
+    else:
+        for name, value in (("DATA", arguments.data), ("--out RUN", arguments.out)):
+            if value is None:
+                raise ConfigError(f"{name} is missing: tinyunet train DATA --out RUN, or tinyunet train --resume RUN.")
+        out, data = arguments.out, arguments.data
+        train(
+            data,
+            out,
+            minutes=arguments.minutes,
+            steps=arguments.steps,
+            seed=arguments.seed,
+            config=arguments.config,
+            settings=arguments.settings,
+            init=arguments.init,
+            overwrite=arguments.overwrite,
+            quiet=arguments.quiet,
+            started=STARTED,
+        )
+    print(f"weights  {out / 'model.safetensors'}")
+    print(f"report   {out / 'report.html'}")
+    print(f"next     tinyunet evaluate {out} {data}")

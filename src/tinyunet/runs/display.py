@@ -1,0 +1,93 @@
+"""What a user sees while a training runs: on a terminal a bar, elsewhere a line now and then; always on stderr."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+
+LINE_SECONDS = 15.0
+"""How often a line is written where there is no terminal."""
+
+
+class Display:
+    """Shows how a long work goes on. Use as a context.
+
+    Args:
+        total: Steps in all.
+        quiet: Show nothing.
+    """
+
+    def __init__(self, total: int, *, quiet: bool = False):
+        self.total = total
+        self.quiet = quiet
+        self._console = Console(stderr=True)
+        self._began = time.monotonic()
+        self._first: int | None = None
+        self._line = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.completed:>5.0f}/{task.total:.0f}"),
+            BarColumn(),
+            TextColumn("{task.fields[facts]}"),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total, facts="")
+
+    def __enter__(self) -> "Display":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if not self.quiet:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def update(self, done: int, *, loss: float, score: float | None, waiting: float) -> None:
+        """The state after `done` steps.
+
+        Args:
+            done: Steps done.
+            loss: Of the training.
+            score: Of the last validation, if there was one.
+            waiting: Share of the time spent waiting for data.
+        """
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._began = done, now
+            return
+        speed = (done - self._first) / max(1e-9, now - self._began)
+        left = clock((self.total - done) / max(1e-9, speed))
+        dice = "" if score is None else f"  Dice {score:.3f}"
+        facts = f"loss {loss:.3f}{dice}  {speed:.2f} steps/s  {left} left  {waiting:.0%} waiting for data"
+        self._bar.update(self._task, completed=done, facts=facts)
+        if self._bar.disable and not self.quiet and now - self._line >= LINE_SECONDS:
+            self._line = now
+            print(f"step {done}/{self.total}  {facts}", file=sys.stderr, flush=True)
+
+    def count(self, done: int, what: str) -> None:
+        """After `done` things of a list, the last of them called `what`."""
+        self._bar.update(self._task, completed=done, facts=escape(what))
+        now = time.monotonic()
+        if self._bar.disable and not self.quiet and now - self._line >= LINE_SECONDS:
+            self._line = now
+            print(f"{done}/{self.total}  {what}", file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds, with hours where there are any.
+
+    Example:
+        >>> clock(75), clock(3725)
+        ('1:15', '1:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

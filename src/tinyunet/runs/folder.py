@@ -1,0 +1,112 @@
+"""The files of a run folder, and how one comes into being: whole or not at all."""
+
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from tinyunet.data.writers import replace_file
+from tinyunet.errors import CheckpointError, ConfigError
+from tinyunet.runs.config import Config, config_from_dict, config_to_dict
+
+FORMAT = 1
+"""Version of the run folder and of the metadata of `model.safetensors`; raised when an older reader must refuse."""
+
+CONFIG = "config.toml"
+FINGERPRINT = "fingerprint.json"
+LOG = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+WEIGHTS = "model.safetensors"
+EVALUATION = "evaluation.json"
+PREVIEWS = "previews"
+REPORT = "report.html"
+
+
+def refuse_existing(out: Path, *, overwrite: bool) -> None:
+    """Refuses a place where a run or anything else is.
+
+    Raises:
+        ConfigError: `out` exists, and is not a run that may be overwritten.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / CONFIG).is_file():
+        raise ConfigError(f"{out} exists and is not a run folder; choose another --out.")
+    if not overwrite:
+        raise ConfigError(
+            f"{out} is a run already: go on with it by --resume {out}, replace it by --overwrite, "
+            "or choose another --out."
+        )
+
+
+@contextmanager
+def new_run(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out` that takes its place when the block ends well, and goes away when it does not.
+
+    Raises:
+        ConfigError: The folder cannot be made.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise ConfigError(f"The run folder {out} cannot be made: {error.strerror}; choose another --out.") from error
+    try:
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        if out.exists():
+            shutil.rmtree(out)
+        temporary.rename(out)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_config(run: Path, config: Config) -> None:
+    """Writes `config.toml`, with the format's version first."""
+    with replace_file(run / CONFIG) as temporary:
+        temporary.write_text(tomli_w.dumps({"format": FORMAT, **config_to_dict(config)}), encoding="utf-8")
+
+
+def read_run_config(run: Path) -> Config:
+    """The configuration of a run folder.
+
+    Raises:
+        CheckpointError: It is no run folder, or one of a newer version.
+    """
+    path = run / CONFIG
+    if not path.is_file():
+        raise CheckpointError(f"{run} is not a run folder: it has no {CONFIG}. Runs are made by `tinyunet train`.")
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from None
+    return checked_config(tree, where=str(path))
+
+
+def checked_config(tree: dict[str, Any], *, where: str) -> Config:
+    """A configuration as a run or a weights file holds it, once its format has been looked at.
+
+    Raises:
+        CheckpointError: The format is newer than this version's, or missing.
+    """
+    found = tree.get("format")
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise CheckpointError(f"{where} holds no format version; it was not made by tinyunet.")
+    if found > FORMAT:
+        raise CheckpointError(
+            f"{where} was made by a newer version of tinyunet (format {found}, this one reads up to {FORMAT}): upgrade."
+        )
+    return config_from_dict({key: value for key, value in tree.items() if key != "format"}, where=where)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

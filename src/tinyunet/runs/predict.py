@@ -1,0 +1,131 @@
+"""Predicting files and folders into a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyunet.data.readers import SUFFIXES, read_image, stem
+from tinyunet.data.writers import write_array, write_labels, write_png
+from tinyunet.errors import DataError
+from tinyunet.evaluation.overlay import overlay, to_display
+from tinyunet.runs.display import Display
+from tinyunet.runs.run import Run
+
+LOSSLESS = {".tif": ".tif", ".tiff": ".tiff"}
+"""Suffix of the labels by suffix of the image, where it is not `.png`: JPEG would spoil them."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image, and the files its prediction becomes."""
+
+    image: Path
+    labels: Path
+    probabilities: Path
+    overlay: Path
+
+
+def plan_jobs(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
+    """What to predict and where to put it.
+
+    A folder stands for the images in it, or in its `images/`, not further down. The labels of PNG, JPEG and BMP are
+    PNG, those of TIFF are TIFF, those of `a.npy` are `a_labels.npy`.
+
+    Raises:
+        DataError: Everything that is wrong, one line each: an input that is not there, a folder without images, two
+            inputs that would write one file, an output that would replace an input.
+    """
+    problems: list[str] = []
+    images: list[Path] = []
+    for given in map(Path, inputs):
+        if given.is_dir():
+            place = given / "images" if (given / "images").is_dir() else given
+            found = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+            images += found
+            if not found:
+                problems.append(f"{place} holds no images; known suffixes are {', '.join(SUFFIXES)}.")
+        elif given.is_file():
+            images.append(given)
+        else:
+            problems.append(f"There is no file or folder {given}.")
+    jobs = [_job(image, Path(out)) for image in dict.fromkeys(images)]
+    taken: dict[Path, Path] = {}
+    sources = {image.resolve() for image in images}
+    for job in jobs:
+        for target in (job.labels, job.probabilities, job.overlay):
+            if (other := taken.setdefault(target, job.image)) != job.image:
+                problems.append(f"{other} and {job.image} would both write {target}; rename one, or use two --out.")
+            if target.resolve() in sources:
+                problems.append(f"Predicting {job.image} would replace the image {target}; choose another --out.")
+    if problems:
+        raise DataError(*dict.fromkeys(problems))
+    return jobs
+
+
+def predict_files(
+    run: Run,
+    jobs: Sequence[Job],
+    *,
+    probabilities: bool = False,
+    overlays: bool = False,
+    tta: bool = False,
+    quiet: bool = False,
+) -> list[str]:
+    """Predicts every job and writes its files, each whole or not at all.
+
+    One file that cannot be read does not keep the others from being predicted.
+
+    Args:
+        run: The trained network.
+        jobs: What `plan_jobs` gives.
+        probabilities: Write the probabilities of all classes as well, `.npy`, float32 (h, w, k).
+        overlays: Write the labels drawn over the image as well, as `_overlay.png`.
+        tta: Test-time augmentation.
+        quiet: Show no progress.
+
+    Returns:
+        Notes about images that were predicted but deserve a look, one line each.
+
+    Raises:
+        DataError: Every image that could not be predicted, one line each, after all the others have been.
+    """
+    problems: list[str] = []
+    notes: list[str] = []
+    for folder in {job.labels.parent for job in jobs}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"The folder {folder} cannot be made: {error.strerror}; choose another --out.") from error
+    with Display(len(jobs), quiet=quiet) as display:
+        for done, job in enumerate(jobs, start=1):
+            try:
+                image = run.channels.apply(read_image(job.image), where=str(job.image))
+                if np.ptp(image) == 0:
+                    notes.append(f"{job.image} has one value everywhere; its labels mean nothing.")
+                _predict(run, job, image, probabilities=probabilities, overlays=overlays, tta=tta)
+            except DataError as error:
+                problems += error.problems
+            display.count(done, job.image.name)
+    if problems:
+        raise DataError(*problems)
+    return notes
+
+
+def _predict(run: Run, job: Job, image: np.ndarray, *, probabilities: bool, overlays: bool, tta: bool) -> None:
+    if probabilities:
+        scores = run.probabilities(image, tta=tta)
+        labels = np.argmax(scores, axis=-1).astype(np.int32)
+        write_array(job.probabilities, scores)
+    else:
+        labels = run.predict(image, tta=tta)
+    write_labels(job.labels, labels, run.labelling)
+    if overlays:
+        write_png(job.overlay, overlay(to_display(image), labels, run.labelling.colors))
+
+
+def _job(image: Path, out: Path) -> Job:
+    name, suffix = stem(image), image.suffix.lower()
+    labels = f"{name}_labels.npy" if suffix == ".npy" else name + LOSSLESS.get(suffix, ".png")
+    return Job(image, out / labels, out / f"{name}.npy", out / f"{name}_overlay.png")

@@ -1,0 +1,78 @@
+"""From a data set and what the user asked for to a configuration in which nothing is left open."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tinyunet.data.check import Examination, examine
+from tinyunet.data.folder import DataFolder
+from tinyunet.data.normalise import Normalisation
+from tinyunet.data.store import ImageStore
+from tinyunet.errors import DataError
+from tinyunet.runs.config import Config
+
+CACHE_SHARE = 1 / 8
+"""Share of the installed memory that images may occupy while training."""
+
+
+def resolve(
+    config: Config, root: Path, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[Config, Examination]:
+    """Examines a data set and fills in what the configuration leaves open: classes, channels, normalisation, split.
+
+    What the configuration holds already, because it is that of an earlier run, is kept.
+
+    Raises:
+        DataError: Everything that is wrong with the data, one line each.
+    """
+    examination = examine(root, task=config.data.task or None, seed=config.seed, progress=progress)
+    examination.raise_for_problems()
+    data, facts = config.data, examination.fingerprint
+    split = data.split or examination.split
+    known = {sample.name for sample in examination.folder.samples}
+    if missing := sorted({*split.train, *split.val} - known):
+        raise DataError(
+            f"The configuration trains on {missing[0]!r} ({len(missing)} such names), which {root} does not have; "
+            "remove data.split from the configuration to draw a new one."
+        )
+    normalisation = data.normalisation or (
+        Normalisation("dataset", facts.channel_mean, facts.channel_std)
+        if data.normalise == "dataset"
+        else Normalisation("image")
+    )
+    labelling = data.labelling or examination.labelling
+    resolved = dataclasses.replace(
+        data,
+        folder=str(root.resolve()),
+        task=labelling.task,
+        normalise=normalisation.kind,
+        labelling=labelling,
+        channels=data.channels or examination.channels,
+        normalisation=normalisation,
+        split=split,
+    )
+    return dataclasses.replace(config, data=resolved), examination
+
+
+def open_store(config: Config, folder: DataFolder, names: tuple[str, ...]) -> ImageStore:
+    """The labelled images of these names, as the configuration reads them."""
+    data = config.data
+    assert data.labelling is not None  # a resolved configuration
+    assert data.channels is not None
+    assert data.normalisation is not None
+    by_name = {sample.name: sample for sample in folder.samples}
+    if missing := [name for name in names if name not in by_name]:
+        raise DataError(f"{folder.root} has no image {missing[0]!r} ({len(missing)} of {len(names)} are missing).")
+    return ImageStore(
+        [by_name[name] for name in names],
+        labelling=data.labelling,
+        channels=data.channels,
+        normalisation=data.normalisation,
+        max_bytes=int(CACHE_SHARE * installed_memory()),
+    )
+
+
+def installed_memory() -> int:
+    """Bytes of memory the machine has, free or not."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

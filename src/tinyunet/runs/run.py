@@ -1,0 +1,116 @@
+"""A trained network, ready to predict."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int32, Shaped
+
+from tinyunet.data.masks import Labelling
+from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
+from tinyunet.errors import CheckpointError
+from tinyunet.prediction.augmented import predict_augmented
+from tinyunet.prediction.predict import Forward, Progress, predict_labels, predict_probabilities
+from tinyunet.prediction.tiles import TileSpec
+from tinyunet.runs.build import build_model, build_probabilities, build_tiles
+from tinyunet.runs.config import Config
+from tinyunet.runs.folder import WEIGHTS, read_run_config
+from tinyunet.runs.weights import read_weights
+from tinyunet.training.state import Variables
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has weights.
+
+    Attributes:
+        path: The run folder, or the single `model.safetensors` it was loaded from.
+        config: How it was trained.
+        variables: Parameters and batch statistics.
+    """
+
+    path: Path
+    config: Config
+    variables: Variables
+
+    @property
+    def labelling(self) -> Labelling:
+        """What the labels mean."""
+        assert self.config.data.labelling is not None  # `load` has checked
+        return self.config.data.labelling
+
+    @property
+    def channels(self) -> ChannelRule:
+        """Which channels of an image are used."""
+        assert self.config.data.channels is not None  # `load` has checked
+        return self.config.data.channels
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """How values are normalised."""
+        assert self.config.data.normalisation is not None  # `load` has checked
+        return self.config.data.normalisation
+
+    @cached_property
+    def tiles(self) -> TileSpec:
+        """How images are cut."""
+        return build_tiles(self.config.model)
+
+    def predict(
+        self, image: Shaped[np.ndarray, "*hw_or_hwc"], *, tta: bool = False, progress: Progress | None = None
+    ) -> Int32[np.ndarray, "h w"]:
+        """Labels of an image of any size: class ids, in the order of `labelling.classes`.
+
+        Args:
+            image: Pixels as a file holds them, (h, w) or (h, w, c); normalisation is part of the run.
+            tta: Test-time augmentation: the mean over the eight flips and turns, eight times the work.
+            progress: Called with the tiles done and the tiles in all.
+
+        Raises:
+            DataError: The image has other channels than those of the training.
+        """
+        if tta:
+            return np.argmax(self.probabilities(image, tta=True, progress=progress), axis=-1).astype(np.int32)
+        return predict_labels(self._forward, self._prepared(image), self.tiles, progress=progress)
+
+    def probabilities(
+        self, image: Shaped[np.ndarray, "*hw_or_hwc"], *, tta: bool = False, progress: Progress | None = None
+    ) -> Float32[np.ndarray, "h w k"]:
+        """Probabilities of every class, in the order of `labelling.classes`; arguments as for `predict`."""
+        predict = predict_augmented if tta else predict_probabilities
+        classes = self.labelling.num_classes
+        return predict(self._forward, self._prepared(image), self.tiles, classes=classes, progress=progress)
+
+    @cached_property
+    def _forward(self) -> Forward:
+        compiled = build_probabilities(build_model(self.config.model, classes=self.labelling.num_classes))
+        return lambda tiles, valid: compiled(self.variables, tiles, valid)
+
+    def _prepared(self, image: Shaped[np.ndarray, "*hw_or_hwc"]) -> Float32[np.ndarray, "h w c"]:
+        pixels = image[..., np.newaxis] if image.ndim == 2 else image
+        return normalise(self.channels.apply(pixels, where="The image"), self.normalisation)
+
+
+def load(path: str | Path) -> Run:
+    """A trained network from its run folder or its `model.safetensors`.
+
+    Raises:
+        CheckpointError: There is none, it is damaged, foreign, or made by a newer version.
+
+    Example:
+        >>> load("no/such/run")
+        Traceback (most recent call last):
+        ...
+        tinyunet.errors.CheckpointError: There is no run at no/such/run; runs are made by `tinyunet train`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"There is no run at {path}; runs are made by `tinyunet train`.")
+    if path.is_dir():
+        # A folder says itself what it is; its weights may have been copied in from elsewhere.
+        read_run_config(path)
+    variables, config = read_weights(path / WEIGHTS if path.is_dir() else path)
+    if None in (config.data.labelling, config.data.channels, config.data.normalisation):
+        raise CheckpointError(f"{path} does not say what its labels, channels and values mean; it cannot be used.")
+    return Run(path, config, variables)

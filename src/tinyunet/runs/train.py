@@ -1,0 +1,209 @@
+"""Training a run, and going on with one."""
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from tinyunet import __version__
+from tinyunet.data.check import Examination
+from tinyunet.data.writers import replace_file
+from tinyunet.errors import CheckpointError, ConfigError
+from tinyunet.runs.budget import OVERRUN, plan_steps
+from tinyunet.runs.config import Config, read_config
+from tinyunet.runs.display import Display, clock
+from tinyunet.runs.folder import (
+    FINGERPRINT,
+    LOG,
+    WEIGHTS,
+    new_run,
+    read_run_config,
+    refuse_existing,
+    write_config,
+)
+from tinyunet.runs.prepare import installed_memory, resolve
+from tinyunet.runs.report import write_report
+from tinyunet.runs.run import Run, load
+from tinyunet.runs.session import Session
+from tinyunet.runs.stop import stop_on_signal
+from tinyunet.training.log import Log, read_log
+from tinyunet.training.state import Variables
+
+
+def train(
+    data: str | Path,
+    out: str | Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    config: str | Path | None = None,
+    settings: Sequence[str] = (),
+    init: str | Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    started: float | None = None,
+) -> Run:
+    """Trains a segmenter on a data-set folder and writes a run folder.
+
+    Args:
+        data: The data set: `images/` and `masks/` with equal names.
+        out: The run folder to make.
+        minutes: How long all of it may take, from the start to the written weights; the number of steps is worked
+            out from that, written to `config.toml`, and repeats the training as `steps`.
+        steps: Number of steps instead; without either, the configuration's.
+        seed: Of everything random; overrides the configuration's.
+        config: A `config.toml` to start from instead of the defaults.
+        settings: Single values over it, as `key=value`.
+        init: A run whose weights are the initial ones.
+        overwrite: Replace a run that is there.
+        quiet: Show no progress.
+        started: When the process began, on `time.monotonic`; now, if None.
+
+    Returns:
+        The trained run.
+
+    Raises:
+        DataError: What is wrong with the data; no run folder is left behind.
+        ConfigError: A value that cannot be used, or `out` exists.
+        TrainingError: The training diverged; the run folder stays, and says so.
+    """
+    started = time.monotonic() if started is None else started
+    data, out = Path(data), Path(out)
+    refuse_existing(out, overwrite=overwrite)
+    wanted = _with_length(read_config(Path(config) if config else None, settings), minutes, steps, seed)
+    resolved, examination = resolve(wanted, data)
+    display = Display(0, quiet=quiet)
+    for note in examination.notes:
+        display.say(note)
+    session = _session(resolved, examination, init)
+    if minutes is not None:
+        display.say("Compiling, and timing a few steps…")
+        timing = session.measure(used=time.monotonic() - started)
+        count, validations = plan_steps(minutes, timing, validations=resolved.train.validations)
+        resolved = dataclasses.replace(
+            resolved, train=dataclasses.replace(resolved.train, steps=count, validations=validations)
+        )
+        session.config = resolved
+        display.say(f"{count} steps of {timing.step:.2f} s fit into {minutes:g} minutes.")
+    with new_run(out) as folder:
+        write_config(folder, resolved)
+        with replace_file(folder / FINGERPRINT) as temporary:
+            temporary.write_text(json.dumps(examination.fingerprint.to_dict(), indent=1), encoding="utf-8")
+        Log(folder / LOG).write("start", 0, **_machine(resolved, session.variables))
+        for note in examination.notes:
+            Log(folder / LOG).write("note", 0, text=note)
+    deadline = started + OVERRUN * 60 * minutes if minutes is not None else None
+    return _finish(session, out, deadline=deadline, quiet=quiet)
+
+
+def resume(out: str | Path, *, quiet: bool = False) -> Run:
+    """Goes on with a training that was stopped or killed, to the same weights as if it never had been.
+
+    A finished training is left as it is.
+
+    Args:
+        out: The run folder.
+        quiet: Show no progress.
+
+    Raises:
+        CheckpointError: It is no run folder, or its data have changed since.
+    """
+    out = Path(out)
+    config = read_run_config(out)
+    last = config.train.stop_after or config.train.steps
+    ended = [event for event in read_log(out / LOG) if event["event"] == "end"]
+    if ended and ended[-1]["step"] >= last and (out / WEIGHTS).is_file():
+        Display(0, quiet=quiet).say(f"{out} is finished ({last} steps); nothing to do.")
+        return load(out)
+    resolved, examination = resolve(config, Path(config.data.folder))
+    before = json.loads((out / FINGERPRINT).read_text(encoding="utf-8"))
+    if before != json.loads(json.dumps(examination.fingerprint.to_dict())):
+        raise CheckpointError(
+            f"The data in {config.data.folder} have changed since {out} began, so it cannot go on as the same "
+            f"training; start a new one, with --init {out} to keep what was learnt."
+        )
+    return _finish(_session(resolved, examination, None), out, deadline=None, quiet=quiet)
+
+
+def _finish(session: Session, out: Path, *, deadline: float | None, quiet: bool) -> Run:
+    """Runs a session to its end, then writes the report."""
+    began = time.monotonic()
+    steps = session.config.train.stop_after or session.config.train.steps
+    with stop_on_signal() as stop, Display(steps, quiet=quiet) as display:
+        reason = session.run(out, display=display, stop=stop, deadline=deadline)
+        write_report(out)
+        display.say(_LAST_WORDS[reason].format(out=out, time=clock(time.monotonic() - began)))
+    return load(out)
+
+
+_LAST_WORDS = {
+    "finished": "Trained in {time}: {out}",
+    "stopped": "Stopped after {time}; {out} can be used, and goes on with `tinyunet train --resume {out}`.",
+    "time": "Time was up after {time}, before the planned steps were done; {out} can be used.",
+}
+
+
+def _with_length(config: Config, minutes: float | None, steps: int | None, seed: int | None) -> Config:
+    """The configuration with what the command line says of length and seed."""
+    if minutes is not None and steps is not None:
+        raise ConfigError("Give either --minutes or --steps, not both.")
+    if minutes is not None and not 0 < minutes < 1e6:
+        raise ConfigError(f"`minutes` must be positive, got {minutes}.")
+    if seed is not None:
+        config = dataclasses.replace(config, seed=seed)
+    if steps is not None:
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps, stop_after=0))
+    return config
+
+
+def _session(config: Config, examination: Examination, init: str | Path | None) -> Session:
+    common = int(np.argmax(examination.fingerprint.train_class_pixels))
+    session = Session(config, examination.folder, common=common)
+    if init is not None:
+        session.variables = _transfer(session.variables, load(init))
+    return session
+
+
+def _transfer(fresh: Variables, run: Run) -> Variables:
+    """The variables of a run in place of fresh ones; a head for other classes stays fresh.
+
+    Raises:
+        CheckpointError: The networks differ elsewhere, naming the first tensor that does.
+    """
+    old, new = (flatten_dict(variables, sep="/") for variables in (run.variables, fresh))
+    for name, value in new.items():
+        if name in old and old[name].shape == value.shape:
+            new[name] = jax.numpy.asarray(old[name])
+        elif "/head/" not in name:
+            found = old[name].shape if name in old else "nothing"
+            raise CheckpointError(
+                f"The weights of {run.path} do not fit: {name} is {found} there and {value.shape} here; "
+                "use the same model options and channels."
+            )
+    return unflatten_dict(new, sep="/")
+
+
+def _machine(config: Config, variables: Variables) -> dict[str, Any]:
+    """What the report says of where and how the training ran."""
+    length = f"--steps {config.train.steps}"
+    return {
+        "steps": config.train.steps,
+        "version": __version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": installed_memory(),
+        "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(variables["params"])),
+        "command": " ".join(["tinyunet", *sys.argv[1:]]) if sys.argv[0].endswith("tinyunet") else length,
+    }

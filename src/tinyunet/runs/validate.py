@@ -1,0 +1,81 @@
+"""Scoring weights on whole validation images while training."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from tinyunet.data.store import ImageStore
+from tinyunet.evaluation.overlap import OverlapCounts, dice_score, overlap_counts
+from tinyunet.prediction.predict import predict_probabilities
+from tinyunet.prediction.tiles import TileSpec
+from tinyunet.runs.build import Probabilities
+from tinyunet.training.state import Variables
+
+
+class Validation(NamedTuple):
+    """How weights do on the validation images.
+
+    Attributes:
+        loss: Mean cross-entropy of the labelled pixels, in nats.
+        dice: Dice score of each class over all pixels, `nan` where a class does not occur.
+        score: Mean of `dice` over the classes that occur; what the best weights are chosen by.
+        predicted: Number of pixels given to each class.
+    """
+
+    loss: float
+    dice: Float[np.ndarray, " k"]
+    score: float
+    predicted: tuple[int, ...]
+
+
+class Validator:
+    """Predicts whole images and scores them.
+
+    Args:
+        probabilities: The compiled network.
+        tiles: How images are cut.
+        store: The validation images.
+        classes: Number of classes.
+    """
+
+    def __init__(self, probabilities: Probabilities, tiles: TileSpec, store: ImageStore, *, classes: int):
+        self.probabilities = probabilities
+        self.tiles = tiles
+        self.store = store
+        self.classes = classes
+
+    def __call__(self, variables: Variables) -> Validation:
+        """Scores these variables."""
+        merged: OverlapCounts | None = None
+        surprise, pixels = 0.0, 0
+        predicted = np.zeros(self.classes, np.int64)
+
+        def forward(tiles: np.ndarray, valid: np.ndarray) -> Array:
+            return self.probabilities(variables, tiles, valid)
+
+        for position in range(len(self.store)):
+            image, labels = self.store(position)
+            probabilities = predict_probabilities(forward, image, self.tiles, classes=self.classes)
+            choice = np.argmax(probabilities, axis=-1)
+            predicted += np.bincount(choice.ravel(), minlength=self.classes)
+            counts = overlap_counts(choice, labels, num_classes=self.classes)
+            merged = counts if merged is None else merged + counts
+            known = labels >= 0
+            truth = np.take_along_axis(probabilities, np.maximum(labels, 0)[..., None].astype(np.int64), -1)[..., 0]
+            surprise -= float(np.sum(np.log(np.maximum(truth[known], 1e-12)), dtype=np.float64))
+            pixels += int(known.sum())
+        assert merged is not None  # a split has at least one validation image
+        dice = dice_score(merged)
+        score = float(np.nanmean(dice)) if not np.all(np.isnan(dice)) else 0.0
+        return Validation(surprise / max(1, pixels), dice, score, tuple(int(n) for n in predicted))
+
+
+def collapsed(validation: Validation) -> int | None:
+    """The class given to every pixel although the truth holds others, or None: what a collapsed network does."""
+    given = np.flatnonzero(validation.predicted)
+    return int(given[0]) if len(given) == 1 and np.sum(~np.isnan(validation.dice)) > 1 else None
+
+
+Validate = Callable[[Variables], Validation]
