@@ -141,6 +141,20 @@ def test_image_of_the_used_channels_passes_unchanged(channels):
 
 
 @pytest.mark.parametrize(
+    ("pixel", "used", "kept"),
+    [
+        ([5, 5, 5], 1, [5]),
+        ([5, 255], 1, [5]),
+        ([5, 5, 5, 255], 1, [5]),
+        ([5, 6, 7, 255], 3, [5, 6, 7]),
+    ],
+)
+def test_channels_that_hold_nothing_are_left_out_where_grey_or_rgb_is_wanted(pixel, used, kept):
+    rule = ChannelRule(drop_alpha=False, collapse_grey=False, used=used)
+    assert rule.apply(np.array([[pixel]], np.uint8), where="a.png")[0, 0].tolist() == kept
+
+
+@pytest.mark.parametrize(
     ("image", "rule", "text"),
     [
         (
@@ -154,7 +168,7 @@ def test_image_of_the_used_channels_passes_unchanged(channels):
             "a.png is in colour, unlike the other images, which are grey: convert it to grey.",
         ),
         (
-            np.zeros((1, 1, 3), np.uint8),
+            np.array([[[5, 6, 7]]], np.uint8),
             ChannelRule(drop_alpha=False, collapse_grey=False, used=1),
             "a.png has 3 channels where 1 are wanted: convert it to grey.",
         ),

@@ -24,22 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Prints what was found; problems are an error."""
     from tinyunet.data.check import examine
-    from tinyunet.data.folder import scan_folder
-    from tinyunet.data.split import resolve_split
     from tinyunet.data.writers import write_text
     from tinyunet.runs.display import Display
 
     if arguments.write_split:
-        place = arguments.data / "split.csv"
-        if place.exists():
-            raise ConfigError(f"{place} exists; remove it to have a new one written.")
-        split = resolve_split(scan_folder(arguments.data)[0], seed=arguments.seed)
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["name", "split"])
-        rows.writerows(sorted((name, part) for part in PARTS for name in getattr(split, part)))
-        write_text(place, text.getvalue())
-        print(f"split     written to {place}")
+        print(f"split     {write_split(arguments.data, seed=arguments.seed)}")
     with Display(0, quiet=arguments.quiet) as display:
 
         def progress(done: int, total: int) -> None:
@@ -53,4 +42,35 @@ def run(arguments: argparse.Namespace) -> None:
     examination.raise_for_problems()
 
 
-PARTS = ("train", "val", "test", "unlabelled")
+def write_split(root: Path, *, seed: int) -> str:
+    """Writes the split that would be drawn as `split.csv`, in which images without a mask are unlabelled.
+
+    Returns:
+        What was written, in words.
+
+    Raises:
+        ConfigError: The data set declares a split already.
+    """
+    from tinyunet.data.folder import scan_folder
+    from tinyunet.data.readers import SUFFIXES, stem
+    from tinyunet.data.split import resolve_split
+    from tinyunet.data.writers import write_text
+
+    place = root / "split.csv"
+    if place.exists():
+        raise ConfigError(f"{place} exists; remove it to have a new one written.")
+    folder, _ = scan_folder(root)
+    if folder.declared is not None:
+        raise ConfigError(f"{root} says by its sub-folders which image is for what; a split.csv would contradict them.")
+    split = resolve_split(folder, seed=seed)
+    # Without a split.csv a sample has a mask; the images without one are known by their files alone.
+    images = {stem(path) for path in (root / "images").iterdir() if path.suffix.lower() in SUFFIXES}
+    bare = {name for name in images if not name.startswith(".")} - {sample.name for sample in folder.samples}
+    parts = {"train": split.train, "val": split.val, "test": split.test, "unlabelled": tuple(bare)}
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["name", "split"])
+    rows.writerows(sorted((name, part) for part, names in parts.items() for name in names))
+    write_text(place, text.getvalue())
+    counts = ", ".join(f"{len(names)} {part}" for part, names in parts.items() if names)
+    return f"written to {place}: {counts}"

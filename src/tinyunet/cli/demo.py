@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     from tinyunet.runs.train import train
 
     out = arguments.out
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"{out} exists; remove it, or choose another --out.")
     size = (64, 64) if arguments.quick else (256, 256)
     counts = (3, 1, 2) if arguments.quick else (24, 6, 6)
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     evaluation = evaluate(model, cells, quiet=arguments.quiet)
     print(f"4/4  Predicting the test images into {masks}")
     tests = sorted((cells / "images").glob("test*"))
-    predict_files(load(model), plan_jobs(tests, masks), overlays=True, quiet=arguments.quiet)
+    predict_files(load(model), plan_jobs(tests, masks, overlays=True), overlays=True, quiet=arguments.quiet)
 
     print(f"\n{score_text(evaluation)}\n")
     print(f"masks    {masks}")

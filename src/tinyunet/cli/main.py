@@ -1,12 +1,16 @@
 """The command `tinyunet`: parsing, and what every command shares. Nothing heavy is imported before it is needed."""
 
 import argparse
+import errno
 import importlib
+import logging
 import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 STARTED = time.monotonic()
 """About when the process began: `--minutes` counts from here."""
@@ -31,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from tinyunet.runs.cache import use_compilation_cache
 
             use_compilation_cache()
-        arguments.run(arguments)
+        with _readers_silenced():
+            arguments.run(arguments)
     except TinyUNetError as error:
         if arguments.debug:
             traceback.print_exc()
@@ -45,17 +50,53 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of stdout has gone, as `head` does; point stdout elsewhere, or Python complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except OSError as error:
+        if error.errno not in _ENVIRONMENT:
+            return _internal(error, debug=arguments.debug)
         if arguments.debug:
             traceback.print_exc()
+        where = error.filename or "A file"
         print(
-            f"internal error: {type(error).__name__}: {error}\n"
-            "This is a fault of tinyunet. Please report it with the command you gave, `tinyunet --version`, and what "
-            "the same command prints with --debug.",
-            file=sys.stderr,
+            f"error: {where} cannot be read or written: {error.strerror}. {_ENVIRONMENT[error.errno]}", file=sys.stderr
         )
-        return 1
+        return 2
+    except Exception as error:
+        return _internal(error, debug=arguments.debug)
     return 0
+
+
+_ENVIRONMENT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Free some space, or choose another folder."),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Choose a folder that you may read and write."),
+}
+"""Errors of the file system that are the user's to mend wherever they occur, and the way out."""
+
+
+def _internal(error: Exception, *, debug: bool) -> int:
+    """Says that it is our fault and how to report it."""
+    if debug:
+        traceback.print_exc()
+    print(
+        f"internal error: {type(error).__name__}: {error}\n"
+        "This is a fault of tinyunet. Please report it with the command you gave, `tinyunet --version`, and what "
+        "the same command prints with --debug.",
+        file=sys.stderr,
+    )
+    return 1
+
+
+@contextmanager
+def _readers_silenced() -> Iterator[None]:
+    """Keeps tifffile's log and Pillow's warnings off stderr: what is wrong with a file is said in one line, by us."""
+    logger = logging.getLogger("tifffile")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -20,7 +20,9 @@ def run(arguments: argparse.Namespace) -> None:
     from tinyunet.runs.predict import plan_jobs, predict_files
     from tinyunet.runs.run import load
 
-    jobs = plan_jobs(arguments.inputs, arguments.out)
+    jobs = plan_jobs(
+        arguments.inputs, arguments.out, probabilities=arguments.probabilities, overlays=arguments.overlays
+    )
     notes = predict_files(
         load(arguments.model),
         jobs,

@@ -33,7 +33,7 @@ class BatchConfig:
 
     patch: int = 256
     margin: int = 32
-    batch: int = 4
+    batch: int = 2
     rare_share: float = 0.33
 
     def __post_init__(self) -> None:

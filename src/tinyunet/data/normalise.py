@@ -30,6 +30,9 @@ class ChannelRule:
     def apply(self, image: Shaped[np.ndarray, "h w c"], *, where: str) -> Shaped[np.ndarray, "h w used"]:
         """Keep the channels that are used; an image that has just as many passes unchanged.
 
+        An opaque alpha channel, and colours that are all grey, hold nothing: grey and RGB images are wanted without
+        them even where the rule does not speak of them, because those it was decided on had none.
+
         Args:
             image: Pixels as read.
             where: The file, for errors.
@@ -46,14 +49,16 @@ class ChannelRule:
             (2, 2, 1)
         """
         kept = image
-        if self.drop_alpha and kept.shape[-1] in (2, 4) and kept.shape[-1] != self.used:
-            if not has_opaque_alpha(kept):
+        if kept.shape[-1] in (2, 4) and kept.shape[-1] != self.used:
+            if has_opaque_alpha(kept) and (self.drop_alpha or self.used in _KINDS):
+                kept = kept[..., :-1]
+            elif self.drop_alpha:
                 raise DataError(f"{where} is transparent in places, unlike the other images: save it without alpha.")
-            kept = kept[..., :-1]
-        if self.collapse_grey and kept.shape[-1] == 3:
-            if not is_grey(kept):
+        if kept.shape[-1] == 3 and self.used == 1:
+            if is_grey(kept):
+                kept = kept[..., :1]
+            elif self.collapse_grey:
                 raise DataError(f"{where} is in colour, unlike the other images, which are grey: convert it to grey.")
-            kept = kept[..., :1]
         if kept.shape[-1] != self.used:
             raise DataError(
                 f"{where} has {image.shape[-1]} channels where {self.used} are wanted: "

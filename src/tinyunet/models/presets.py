@@ -54,7 +54,7 @@ PRESETS: Mapping[str, ModelConfig] = MappingProxyType(
         # The founding page's network.
         "seed": ModelConfig(features=16, depth=2),
         # The product's default, chosen by measurement: see benchmarks/RESULTS.md.
-        "tiny": ModelConfig(features=12, depth=4, momentum=0.9),
+        "tiny": ModelConfig(features=8, depth=4, convs_per_block=2, momentum=0.9),
         # Ronneberger et al. (2015), figure 1: no padding, no normalisation, 31,030,658 parameters with two classes.
         "unet2015": ModelConfig(features=64, depth=4, padding="valid", convs_per_block=2, norm="none"),
     }

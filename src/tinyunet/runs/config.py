@@ -5,6 +5,7 @@ attribute. The only special key is `model.preset`, which starts from a preset an
 """
 
 import dataclasses
+import sys
 import tomllib
 import types
 import typing
@@ -23,6 +24,9 @@ from tinyunet.training.losses import LossConfig
 from tinyunet.training.optimiser import OptimiserConfig
 
 T = TypeVar("T")
+
+FORMAT = 1
+"""Version of the run folder and of the metadata of `model.safetensors`; raised when an older reader must refuse."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +66,7 @@ class TrainConfig:
         ConfigError: A value out of its range.
     """
 
-    steps: int = 1000
+    steps: int = 2000
     stop_after: int = 0
     validations: int = 10
     checkpoint_seconds: float = 45.0
@@ -71,7 +75,7 @@ class TrainConfig:
         for name, least in (("steps", 1), ("stop_after", 0), ("validations", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"`train.{name}` must be at least {least}, got {getattr(self, name)}.")
-        if self.checkpoint_seconds <= 0:
+        if not self.checkpoint_seconds > 0:  # so written, it catches nan too
             raise ConfigError(f"`train.checkpoint_seconds` must be positive, got {self.checkpoint_seconds}.")
 
 
@@ -127,11 +131,17 @@ def read_config(file: Path | None, settings: Sequence[str] = ()) -> Config:
             tree = tomllib.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ConfigError(f"There is no configuration file {file}.") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError) as error:  # not text, not TOML, or a number of thousands of digits
             raise ConfigError(f"{file} cannot be read as TOML: {error}.") from None
+    found = tree.pop("format", FORMAT)  # the `config.toml` of a run says it
+    if not isinstance(found, int) or found > FORMAT:
+        raise ConfigError(
+            f"{file} was made by a newer version of tinyunet (format {found}, this one reads up to {FORMAT}): upgrade."
+        )
     for setting in settings:
         _apply_setting(tree, setting)
-    return config_from_dict(tree, where=str(file) if file is not None else "--set")
+    sources = [str(file)] * (file is not None) + ["--set"] * bool(settings)
+    return config_from_dict(tree, where=" with ".join(sources))
 
 
 def config_from_dict(tree: Mapping[str, Any], *, where: str) -> Config:
@@ -150,7 +160,10 @@ def config_from_dict(tree: Mapping[str, Any], *, where: str) -> Config:
     model = tree.get("model")
     base = PRESETS["tiny"]
     if isinstance(model, Mapping) and "preset" in model:
-        base = preset(str(model["preset"]))
+        try:
+            base = preset(str(model["preset"]))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
         tree["model"] = {key: value for key, value in model.items() if key != "preset"}
     return _from_tree(Config, tree, dataclasses.replace(Config(), model=base), where=where, at="")
 
@@ -181,7 +194,7 @@ def _apply_setting(tree: dict[str, Any], setting: str) -> None:
         raise ConfigError(f"A setting must be key=value, got {setting!r}; for example model.features=16.")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         value = text.strip()
     for part in path:
         tree = tree.setdefault(part, {})
@@ -207,7 +220,10 @@ def _from_tree(cls: type[T], tree: Any, base: T | None, *, where: str, at: str) 
     for name in required:
         if name not in values:
             raise ConfigError(f"{where}: `{at}.{name}` is missing.")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _convert(kind: Any, value: Any, base: Any, *, where: str, at: str) -> Any:
@@ -229,6 +245,9 @@ def _convert(kind: Any, value: Any, base: Any, *, where: str, at: str) -> Any:
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{where}: `{at}` must be {_KINDS[kind]}, got {value!r}.")
+    # JSON, and so the weights' metadata, knows neither nan nor infinity; huge whole numbers fit into no float.
+    if kind is float and not abs(value) <= sys.float_info.max:
+        raise ConfigError(f"{where}: `{at}` must be a finite number, got {value!r}.")
     return kind(value)
 
 

@@ -20,6 +20,7 @@ from tinyunet.evaluation.result import Evaluation
 from tinyunet.evaluation.scores import Evaluator
 from tinyunet.runs.display import Display
 from tinyunet.runs.folder import EVALUATION, PREVIEWS
+from tinyunet.runs.page.pictures import background
 from tinyunet.runs.prepare import open_store
 from tinyunet.runs.report import write_report
 from tinyunet.runs.run import Run, load
@@ -60,14 +61,22 @@ def evaluate(
     began = time.monotonic()
     evaluator = Evaluator(run.labelling.names, boundary=run.labelling.boundary)
     polarity = _polarity(run, folder, evaluator)
+    problems: list[str] = []
     with Display(len(names), quiet=quiet) as display:
         for position, name in enumerate(names):
-            image, target = _raw(run, store, position)
+            try:
+                image, target = _raw(run, store, position)
+            except DataError as error:
+                problems += error.problems
+            if problems:  # the other files are read on only to say all that is wrong
+                continue
             baseline = None
             if polarity is not None:
                 baseline = otsu_labels(image, polarity=polarity, positive=_positive(evaluator))
             evaluator.add(name, run.probabilities(image, tta=tta), target, baseline)
             display.count(position + 1, name)
+    if problems:
+        raise DataError(*problems)
     evaluation = evaluator.result()
     table = {**evaluation.to_dict(), "split": part, "seconds": time.monotonic() - began}
     text = json.dumps(table, indent=1, allow_nan=False) + "\n"
@@ -139,9 +148,10 @@ def _write_previews(run: Run, store: ImageStore, evaluation: Evaluation, *, tta:
     place.mkdir(exist_ok=True)
     for old in place.glob("*.png"):
         old.unlink()
+    plain = background(evaluation)
     for kind, position in _representative([image.mean_dice for image in evaluation.images]).items():
         image, labels = _raw(run, store, position)
-        picture = panel(image, run.predict(image, tta=tta), labels, run.labelling.colors)
+        picture = panel(image, run.predict(image, tta=tta), labels, run.labelling.colors, background=plain)
         write_png(place / f"{kind}_{store.samples[position].name}.png", picture)
 
 

@@ -13,10 +13,7 @@ import tomli_w
 
 from tinyunet.data.writers import replace_file
 from tinyunet.errors import CheckpointError, ConfigError
-from tinyunet.runs.config import Config, config_from_dict, config_to_dict
-
-FORMAT = 1
-"""Version of the run folder and of the metadata of `model.safetensors`; raised when an older reader must refuse."""
+from tinyunet.runs.config import FORMAT, Config, config_from_dict, config_to_dict
 
 CONFIG = "config.toml"
 FINGERPRINT = "fingerprint.json"
@@ -32,8 +29,11 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
     """Refuses a place where a run or anything else is.
 
     Raises:
-        ConfigError: `out` exists, and is not a run that may be overwritten.
+        ConfigError: `out` exists, and is not a run that may be overwritten, or lies around the working folder.
     """
+    here = Path.cwd()
+    if out.resolve() in (here, *here.parents):
+        raise ConfigError(f"{out} is the folder this was started in, or around it; choose another --out.")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / CONFIG).is_file():
@@ -52,6 +52,7 @@ def new_run(out: Path) -> Iterator[Path]:
     Raises:
         ConfigError: The folder cannot be made.
     """
+    out = out.resolve()  # what a link points to is replaced, not the link
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -95,6 +96,7 @@ def checked_config(tree: dict[str, Any], *, where: str) -> Config:
 
     Raises:
         CheckpointError: The format is newer than this version's, or missing.
+        ConfigError: A key or a value that this version does not know.
     """
     found = tree.get("format")
     if not isinstance(found, int) or isinstance(found, bool):

@@ -9,7 +9,7 @@ import numpy as np
 from tinyunet.data.readers import SUFFIXES, read_image, stem
 from tinyunet.data.writers import write_array, write_labels, write_png
 from tinyunet.errors import DataError
-from tinyunet.evaluation.overlay import overlay, to_display
+from tinyunet.evaluation.overlay import overlay, tints, to_display
 from tinyunet.runs.display import Display
 from tinyunet.runs.run import Run
 
@@ -27,11 +27,19 @@ class Job:
     overlay: Path
 
 
-def plan_jobs(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
+def plan_jobs(
+    inputs: Sequence[str | Path], out: str | Path, *, probabilities: bool = False, overlays: bool = False
+) -> list[Job]:
     """What to predict and where to put it.
 
     A folder stands for the images in it, or in its `images/`, not further down. The labels of PNG, JPEG and BMP are
     PNG, those of TIFF are TIFF, those of `a.npy` are `a_labels.npy`.
+
+    Args:
+        inputs: Images and folders of images.
+        out: The folder to write to.
+        probabilities: They will be written too, so that their names must be free.
+        overlays: The same of overlays.
 
     Raises:
         DataError: Everything that is wrong, one line each: an input that is not there, a folder without images, two
@@ -54,7 +62,7 @@ def plan_jobs(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     taken: dict[Path, Path] = {}
     sources = {image.resolve() for image in images}
     for job in jobs:
-        for target in (job.labels, job.probabilities, job.overlay):
+        for target in (job.labels, *(job.probabilities,) * probabilities, *(job.overlay,) * overlays):
             if (other := taken.setdefault(target, job.image)) != job.image:
                 problems.append(f"{other} and {job.image} would both write {target}; rename one, or use two --out.")
             if target.resolve() in sources:
@@ -122,7 +130,9 @@ def _predict(run: Run, job: Job, image: np.ndarray, *, probabilities: bool, over
         labels = run.predict(image, tta=tta)
     write_labels(job.labels, labels, run.labelling)
     if overlays:
-        write_png(job.overlay, overlay(to_display(image), labels, run.labelling.colors))
+        plain = 1 if run.labelling.num_classes == 2 and run.labelling.boundary == run.labelling.names[0] else 0
+        colors = tints(run.labelling.colors, background=plain)
+        write_png(job.overlay, overlay(to_display(image), labels, colors, background=plain))
 
 
 def _job(image: Path, out: Path) -> Job:

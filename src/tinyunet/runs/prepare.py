@@ -5,11 +5,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from tinyunet.data.check import Examination, examine
 from tinyunet.data.folder import DataFolder
+from tinyunet.data.masks import Labelling, RawMask
 from tinyunet.data.normalise import Normalisation
 from tinyunet.data.store import ImageStore
-from tinyunet.errors import DataError
+from tinyunet.errors import ConfigError, DataError
 from tinyunet.runs.config import Config
 
 CACHE_SHARE = 1 / 8
@@ -24,7 +27,8 @@ def resolve(
     What the configuration holds already, because it is that of an earlier run, is kept.
 
     Raises:
-        DataError: Everything that is wrong with the data, one line each.
+        DataError: Everything that is wrong with the data, one line each; or they are not what the configuration holds.
+        ConfigError: A list with one entry for each class that has more or fewer.
     """
     examination = examine(root, task=config.data.task or None, seed=config.seed, progress=progress)
     examination.raise_for_problems()
@@ -42,6 +46,7 @@ def resolve(
         else Normalisation("image")
     )
     labelling = data.labelling or examination.labelling
+    _check_fit(config, labelling, examination, root)
     resolved = dataclasses.replace(
         data,
         folder=str(root.resolve()),
@@ -53,6 +58,24 @@ def resolve(
         split=split,
     )
     return dataclasses.replace(config, data=resolved), examination
+
+
+def _check_fit(config: Config, labelling: Labelling, examination: Examination, root: Path) -> None:
+    """Refuses what would fail only later: a configuration of other data, class weights of other classes."""
+    weights = config.loss.class_weights
+    if weights and len(weights) != labelling.num_classes:
+        raise ConfigError(
+            f"`loss.class_weights` must have one entry for each class ({', '.join(labelling.names)}), "
+            f"got {len(weights)}."
+        )
+    values = np.array([sorted(examination.fingerprint.mask_values)], np.int64)
+    labelling.encode(RawMask(values, examination.labelling.kind), where=str(root / "masks"))
+    known, found = config.data.channels, examination.channels
+    if known is not None and known.used != found.used:
+        raise DataError(
+            f"The configuration is for images of {known.used} channels, but {root} has images of {found.used}; "
+            "remove data.channels and data.normalisation from the configuration."
+        )
 
 
 def open_store(config: Config, folder: DataFolder, names: tuple[str, ...]) -> ImageStore:

@@ -103,6 +103,17 @@ class Session:
         now = time.monotonic()
         return Timing(used=used + now - began, step=sum(times[2:]) / len(times[2:]), validation=now - start)
 
+    def save_start(self, folder: Path) -> None:
+        """Saves the state before the first step, for a training whose initial weights do not follow from the seed.
+
+        Args:
+            folder: The run folder, while it is being made.
+        """
+        checkpoints = Checkpoints(folder / CHECKPOINTS)
+        state = initial_state(self.variables, self.optimiser)
+        checkpoints.save("last", 0, state, {"step": 0, **_Best().facts()})
+        checkpoints.close()
+
     def run(
         self,
         out: Path,
@@ -126,7 +137,8 @@ class Session:
             TrainingError: It diverged.
         """
         config, log = self.config, Log(out / LOG)
-        state = initial_state(self.variables, self.optimiser)
+        # A copy: the first step takes its memory away.
+        state = initial_state(jax.tree.map(jnp.copy, self.variables), self.optimiser)
         checkpoints = Checkpoints(out / CHECKPOINTS)
         best = _Best()
         first = 0
@@ -136,7 +148,10 @@ class Session:
             display.say(f"Going on after step {first}.")
         log.cut(first)
         last = config.train.stop_after or config.train.steps
-        looks = validation_steps(last, config.train.validations)
+        # Those of the whole schedule, so that a training which ended early is repeated with the same looks.
+        looks = {step for step in validation_steps(config.train.steps, config.train.validations) if step < last} | {
+            last
+        }
         rate = partial(learning_rate, config=config.optimiser, steps=config.train.steps)
         began, saved, reason, score = time.monotonic(), time.monotonic(), "finished", None
         clock = _Clock()

@@ -4,9 +4,10 @@ import dataclasses
 import json
 import os
 import platform
+import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from tinyunet import __version__
 from tinyunet.data.check import Examination
 from tinyunet.data.writers import replace_file
-from tinyunet.errors import CheckpointError, ConfigError
+from tinyunet.errors import CheckpointError, ConfigError, TrainingError
 from tinyunet.runs.budget import OVERRUN, plan_steps
 from tinyunet.runs.config import Config, read_config
 from tinyunet.runs.display import Display, clock
@@ -99,7 +100,13 @@ def train(
         write_config(folder, resolved)
         with replace_file(folder / FINGERPRINT) as temporary:
             temporary.write_text(json.dumps(examination.fingerprint.to_dict(), indent=1), encoding="utf-8")
-        Log(folder / LOG).write("start", 0, **_machine(resolved, session.variables))
+        if init is not None:
+            session.save_start(folder)
+        call = {"steps": steps, "seed": seed, "config": config, "settings": list(settings), "init": init}
+        if minutes is not None:  # what repeats it
+            call["steps"] = resolved.train.steps
+            call["settings"] = [*settings, f"train.validations={resolved.train.validations}"]
+        Log(folder / LOG).write("start", 0, **_machine(resolved, session.variables), command=_command(data, out, call))
         for note in examination.notes:
             Log(folder / LOG).write("note", 0, text=note)
     deadline = started + OVERRUN * 60 * minutes if minutes is not None else None
@@ -126,7 +133,13 @@ def resume(out: str | Path, *, quiet: bool = False) -> Run:
         Display(0, quiet=quiet).say(f"{out} is finished ({last} steps); nothing to do.")
         return load(out)
     resolved, examination = resolve(config, Path(config.data.folder))
-    before = json.loads((out / FINGERPRINT).read_text(encoding="utf-8"))
+    try:
+        before = json.loads((out / FINGERPRINT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{out / FINGERPRINT} is missing or damaged, so it cannot be told whether the data are still the same "
+            f"({error}); start a new training, with --init {out} to keep what was learnt."
+        ) from error
     if before != json.loads(json.dumps(examination.fingerprint.to_dict())):
         raise CheckpointError(
             f"The data in {config.data.folder} have changed since {out} began, so it cannot go on as the same "
@@ -140,7 +153,11 @@ def _finish(session: Session, out: Path, *, deadline: float | None, quiet: bool)
     began = time.monotonic()
     steps = session.config.train.stop_after or session.config.train.steps
     with stop_on_signal() as stop, Display(steps, quiet=quiet) as display:
-        reason = session.run(out, display=display, stop=stop, deadline=deadline)
+        try:
+            reason = session.run(out, display=display, stop=stop, deadline=deadline)
+        except TrainingError:
+            write_report(out)
+            raise
         write_report(out)
         display.say(_LAST_WORDS[reason].format(out=out, time=clock(time.monotonic() - began)))
     return load(out)
@@ -195,7 +212,6 @@ def _transfer(fresh: Variables, run: Run) -> Variables:
 
 def _machine(config: Config, variables: Variables) -> dict[str, Any]:
     """What the report says of where and how the training ran."""
-    length = f"--steps {config.train.steps}"
     return {
         "steps": config.train.steps,
         "version": __version__,
@@ -205,5 +221,14 @@ def _machine(config: Config, variables: Variables) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_bytes": installed_memory(),
         "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(variables["params"])),
-        "command": " ".join(["tinyunet", *sys.argv[1:]]) if sys.argv[0].endswith("tinyunet") else length,
     }
+
+
+def _command(data: Path, out: Path, options: Mapping[str, Any]) -> str:
+    """The command that began this process, or the call that repeats a training begun from Python."""
+    program = Path(sys.argv[0])
+    if program.stem == "tinyunet" or program.parts[-2:] == ("tinyunet", "__main__.py"):
+        return shlex.join(["tinyunet", *sys.argv[1:]])
+    plain = ((name, str(value) if isinstance(value, Path) else value) for name, value in options.items())
+    given = (f"{name}={value!r}" for name, value in plain if value not in (None, []))
+    return f"tinyunet.train({', '.join([repr(str(data)), repr(str(out)), *given])})"

@@ -1,6 +1,5 @@
 """Scoring weights on whole validation images while training."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +75,3 @@ def collapsed(validation: Validation) -> int | None:
     """The class given to every pixel although the truth holds others, or None: what a collapsed network does."""
     given = np.flatnonzero(validation.predicted)
     return int(given[0]) if len(given) == 1 and np.sum(~np.isnan(validation.dice)) > 1 else None
-
-
-Validate = Callable[[Variables], Validation]

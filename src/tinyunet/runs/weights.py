@@ -13,8 +13,8 @@ from safetensors.numpy import save
 from tinyunet import __version__
 from tinyunet.data.writers import replace_file
 from tinyunet.errors import CheckpointError
-from tinyunet.runs.config import Config, config_to_dict
-from tinyunet.runs.folder import FORMAT, checked_config
+from tinyunet.runs.config import FORMAT, Config, config_to_dict
+from tinyunet.runs.folder import checked_config
 from tinyunet.training.state import Variables
 
 KEY = "tinyunet"

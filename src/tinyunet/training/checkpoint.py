@@ -52,9 +52,8 @@ class Checkpoints:
             manager.save(step, args=arguments, force=True)
             manager.wait_until_finished()
         except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
             raise CheckpointError(
-                f"The checkpoint of step {step} cannot be written to {self.folder / kind}: {reason}. "
+                f"The checkpoint of step {step} cannot be written to {self.folder / kind}: {_reason(error)}. "
                 "The one before is kept; make room and resume."
             ) from error
 
@@ -78,7 +77,7 @@ class Checkpoints:
             found = manager.restore(step, args=arguments)
         except Exception as error:  # orbax and tensorstore raise many kinds on damaged files
             raise CheckpointError(
-                f"The checkpoint {self.folder / kind / str(step)} cannot be read: {str(error).splitlines()[0]}. "
+                f"The checkpoint {self.folder / kind / str(step)} cannot be read: {_reason(error)}. "
                 "Remove that folder to start again from the beginning."
             ) from error
         return found["state"], found["facts"]
@@ -87,3 +86,8 @@ class Checkpoints:
         """Ends orbax's threads."""
         for manager in self._managers.values():
             manager.close()
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, which may have many or none."""
+    return str(error).partition("\n")[0].rstrip(" .:") or type(error).__name__

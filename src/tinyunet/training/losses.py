@@ -31,12 +31,13 @@ class LossConfig:
     class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if min(self.cross_entropy, self.dice) < 0 or self.cross_entropy + self.dice == 0:
+        # So written, the conditions catch nan too.
+        if not (self.cross_entropy >= 0 and self.dice >= 0 and self.cross_entropy + self.dice > 0):
             raise ConfigError(
                 f"`loss.cross_entropy` and `loss.dice` must be at least 0 and one of them positive, "
                 f"got {self.cross_entropy} and {self.dice}."
             )
-        if any(weight <= 0 for weight in self.class_weights):
+        if not all(weight > 0 for weight in self.class_weights):
             raise ConfigError(f"`loss.class_weights` must be positive, got {list(self.class_weights)}.")
 
 
@@ -66,7 +67,10 @@ def cross_entropy(
         raise ValueError(f"`class_weights` must have {classes} entries, one for each class, got {len(class_weights)}.")
     # A product with the one-hot truth, because the gradient of an indexed read is a scatter, slow on a CPU.
     truth = jax.nn.one_hot(labels, classes) * jnp.asarray(class_weights or (1.0,) * classes)
-    return -jnp.sum(truth * jax.nn.log_softmax(logits)) / jnp.maximum(jnp.sum(truth), jnp.finfo(jnp.float32).tiny)
+    # In float32 whatever the logits come in: bfloat16 would round the logarithm to three digits.
+    return -jnp.sum(truth * jax.nn.log_softmax(logits.astype(jnp.float32))) / jnp.maximum(
+        jnp.sum(truth), jnp.finfo(jnp.float32).tiny
+    )
 
 
 def dice_loss(logits: Float[Array, "*pixels k"], labels: Int[Array, "*pixels"]) -> Float[Array, ""]:
@@ -90,7 +94,8 @@ def dice_loss(logits: Float[Array, "*pixels k"], labels: Int[Array, "*pixels"]) 
         in Isensee et al. (2021), nnU-Net, supplementary note 4.
     """
     truth = jax.nn.one_hot(labels, logits.shape[-1])
-    soft = jax.nn.softmax(logits) * (labels >= 0)[..., None]
+    # In float32 whatever the logits come in: a sum of pixels in bfloat16 stands still from 256 on.
+    soft = jax.nn.softmax(logits.astype(jnp.float32)) * (labels >= 0)[..., None]
     pixels = tuple(range(labels.ndim))
     overlap = jnp.sum(soft * truth, axis=pixels)
     score = (2 * overlap + SMOOTH) / (jnp.sum(soft, axis=pixels) + jnp.sum(truth, axis=pixels) + SMOOTH)

@@ -33,13 +33,14 @@ class OptimiserConfig:
     ema_decay: float = 0.99
 
     def __post_init__(self) -> None:
+        # So written, the conditions catch nan too.
         for name in ("learning_rate", "clip_norm"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise ConfigError(f"`optimiser.{name}` must be positive, got {getattr(self, name)}.")
         for name in ("warmup_share", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"`optimiser.{name}` must be in [0, 1), got {getattr(self, name)}.")
-        if self.weight_decay < 0:
+        if not self.weight_decay >= 0:
             raise ConfigError(f"`optimiser.weight_decay` must be at least 0, got {self.weight_decay}.")
 
 

@@ -17,6 +17,10 @@ def blur(image, sigma_px):
     return intensity.gaussian_blur(image, sigma_px, radius=4)
 
 
+def shading(image, strength):
+    return intensity.add_shading(image, strength * jnp.array([1.0, -0.5]), strength * jnp.array([0.3, 0.2, -0.7]))
+
+
 def noise(image, sigma):
     return intensity.add_noise(KEY, image, sigma)
 
@@ -26,6 +30,7 @@ CHANGES = {
     "gamma": (intensity.adjust_gamma, 1.0, 0.6),
     "contrast": (intensity.adjust_contrast, 1.0, 1.4),
     "brightness": (intensity.adjust_brightness, 0.0, -0.7),
+    "shading": (shading, 0.0, 0.8),
     "blur": (blur, 0.0, 1.3),
     "noise": (noise, 0.0, 0.5),
 }
@@ -51,6 +56,20 @@ def test_contrast_of_three_pixels():
 def test_brightness_of_three_pixels():
     image = jnp.array([[[0.0], [3.0], [6.0]]])
     assert intensity.adjust_brightness(image, jnp.array(-0.5)).ravel().tolist() == [-0.5, 2.5, 5.5]
+
+
+def test_shading_is_the_polynomial_at_every_pixel():
+    slope, curvature = (1.0, 2.0), (0.5, -1.0, 3.0)
+    image = intensity.add_shading(jnp.ones((3, 5, 2)), jnp.array(slope), jnp.array(curvature))
+    for i, u in enumerate((-1, 0, 1)):
+        for j, v in enumerate((-1, -0.5, 0, 0.5, 1)):
+            light = slope[0] * u + slope[1] * v + curvature[0] * u * u + curvature[1] * v * v + curvature[2] * u * v
+            np.testing.assert_allclose(image[i, j], 1 + light, atol=1e-6)
+
+
+def test_shading_of_a_single_pixel_is_none():
+    shaded = intensity.add_shading(jnp.ones((1, 1, 1)), jnp.ones(2), jnp.ones(3))
+    assert shaded.ravel().tolist() == [1.0]
 
 
 def test_blur_of_one_bright_pixel():

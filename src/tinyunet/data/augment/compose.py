@@ -43,6 +43,9 @@ class AugmentConfig:
         contrast_probability: In [0, 1].
         brightness: Shift is uniform in [-brightness, brightness] standard deviations of the image; in [0, 10].
         brightness_probability: In [0, 1].
+        shading: Coefficients of light that varies slowly over the image, as a polynomial of second degree in positions
+            from -1 to 1, are uniform in [-shading, shading] standard deviations of the image; in [0, 10].
+        shading_probability: In [0, 1].
         blur_px: Standard deviation of the Gaussian blur is uniform in [0, blur_px] pixels; in [0, 5].
         blur_probability: In [0, 1].
         noise: Standard deviation of the noise is uniform in [0, noise] standard deviations of the image; in [0, 10].
@@ -73,6 +76,8 @@ class AugmentConfig:
     contrast_probability: float = _within(0.0, 1.0, default=0.3)
     brightness: float = _within(0.0, 10.0, default=0.3)
     brightness_probability: float = _within(0.0, 1.0, default=0.3)
+    shading: float = _within(0.0, 10.0, default=1.0)
+    shading_probability: float = _within(0.0, 1.0, default=0.3)
     blur_px: float = _within(0.0, 5.0, default=1.0)
     blur_probability: float = _within(0.0, 1.0, default=0.15)
     noise: float = _within(0.0, 10.0, default=0.2)
@@ -110,7 +115,7 @@ def augment(
     composed into one field of coordinates and read once, bilinear for the image and nearest for the labels. What lies
     round the centre is context for the warp; beyond the window both continue as their mirror images. Then
 
-        gamma -> contrast -> brightness -> blur -> noise
+        gamma -> contrast -> brightness -> shading -> blur -> noise
 
     A sample that is not warped is an exact rearrangement of pixels. The result depends on the arguments only, and an
     option's draws do not depend on which other options are on. For a batch, `jax.vmap` over the first three arguments
@@ -178,7 +183,7 @@ def _draw_coordinates(
 
 def _draw_grey_values(key: PRNGKey, image: Float[Array, "h w c"], config: AugmentConfig) -> Float[Array, "h w c"]:
     """New grey values, in the order in which a picture comes about: light, optics, the noise of the sensor."""
-    amount_key, noise_key = jax.random.split(key)
+    amount_key, noise_key, shading_key = jax.random.split(key, 3)
     limits = [
         math.log1p(config.gamma),
         math.log1p(config.contrast),
@@ -204,6 +209,11 @@ def _draw_grey_values(key: PRNGKey, image: Float[Array, "h w c"], config: Augmen
         image = intensity.adjust_contrast(image, jnp.exp(log_factor))
     if brightness:
         image = intensity.adjust_brightness(image, shift)
+    if config.shading * config.shading_probability > 0:
+        chance, *coefficients = jax.random.uniform(shading_key, (6,))
+        limit = jnp.where(chance < config.shading_probability, config.shading, 0.0)
+        terms = limit * (2 * jnp.stack(coefficients) - 1)
+        image = intensity.add_shading(image, terms[:2], terms[2:])
     if blur:
         image = intensity.gaussian_blur(image, jnp.abs(sigma_px), radius=math.ceil(3 * config.blur_px))
     if noise:

@@ -71,6 +71,39 @@ def adjust_brightness(image: Float[Array, "h w c"], shift: Float[Array, ""]) -> 
     return image + shift
 
 
+def add_shading(
+    image: Float[Array, "h w c"], slope: Float[Array, " 2"], curvature: Float[Array, " 3"]
+) -> Float[Array, "h w c"]:
+    """Add light that varies slowly over the image, as haze and uneven illumination do.
+
+        y(u, v) = x(u, v) + s_1 u + s_2 v + c_1 u^2 + c_2 v^2 + c_3 u v
+
+    with u and v running from -1 to 1 along rows and columns. What is to be found is then not simply what is bright.
+
+    Args:
+        image: Any finite values.
+        slope: s, in the unit of the image, that is in its standard deviations; 0 changes nothing.
+        curvature: c, likewise.
+
+    Returns:
+        The image.
+
+    Example:
+        >>> add_shading(jnp.zeros((1, 3, 1)), jnp.array([0.0, 0.5]), jnp.zeros(3)).ravel().tolist()
+        [-0.5, 0.0, 0.5]
+    """
+    u, v = (_centred(size) for size in image.shape[:2])
+    rows = (slope[0] + curvature[0] * u) * u
+    columns = (slope[1] + curvature[1] * v) * v
+    field = rows[:, None] + columns[None, :] + curvature[2] * u[:, None] * v[None, :]
+    return image + field[..., None].astype(image.dtype)
+
+
+def _centred(size: int) -> Float[Array, " {size}"]:
+    """Pixel positions from -1 to 1; 0 for a single pixel."""
+    return jnp.linspace(-1.0, 1.0, size) if size > 1 else jnp.zeros(1)
+
+
 def gaussian_blur(image: Float[Array, "h w c"], sigma_px: Float[Array, ""], *, radius: int) -> Float[Array, "h w c"]:
     """Blur with a Gaussian cut off at `radius` and scaled to sum to one, mirroring about the outermost pixels.
 

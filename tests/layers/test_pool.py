@@ -1,0 +1,99 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import layers as reference
+from reference.compiled import quick_jit
+
+from tinyunet.layers.pool import max_pool
+
+SPACES = st.sampled_from([(5,), (1, 4), (4, 7), (3, 2, 4)])
+
+
+def distinct(*shape, seed=0):
+    """No two values equal, so that every window has one maximum."""
+    return jnp.asarray(np.random.default_rng(seed).permutation(np.prod(shape)).reshape(shape), jnp.float32)
+
+
+def stock(x):
+    n = x.ndim - 2
+    return nn.max_pool(x, (2,) * n, strides=(2,) * n, padding="VALID")
+
+
+@functools.partial(quick_jit, static_argnums=0)
+def pull_back(pool, x, towards):
+    return jax.vjp(pool, x)[1](towards)[0]
+
+
+def test_six_pixels():
+    x = jnp.array([[1.0, 5.0, -3.0], [2.0, 4.0, 9.0]]).reshape(1, 2, 3, 1)
+    np.testing.assert_array_equal(max_pool(x), [[[[5.0]]]])  # the odd last column is dropped
+
+
+def test_equal_pixels_share_the_gradient_where_the_stock_operation_picks_the_first():
+    ties = jnp.zeros((1, 2, 2, 1))
+    towards = jnp.ones((1, 1, 1, 1))
+    np.testing.assert_array_equal(pull_back(max_pool, ties, towards).ravel(), [0.25, 0.25, 0.25, 0.25])
+    np.testing.assert_array_equal(pull_back(stock, ties, towards).ravel(), [1, 0, 0, 0])
+    two = jnp.array([7.0, 7.0, 0.0, 0.0]).reshape(1, 2, 2, 1)
+    np.testing.assert_array_equal(pull_back(max_pool, two, towards).ravel(), [0.5, 0.5, 0, 0])
+
+
+@given(SPACES, st.integers(0, 2**32 - 1))
+def test_values_agree_with_loops_and_with_flax(space, seed):
+    x = np.random.default_rng(seed).integers(-2, 3, (2, *space, 2)).astype(np.float32)  # full of ties
+    y = quick_jit(max_pool)(x)
+    np.testing.assert_array_equal(y, reference.max_pool(x))
+    np.testing.assert_array_equal(y, quick_jit(stock)(x))
+
+
+@given(SPACES, st.integers(0, 2**32 - 1))
+def test_gradients_are_those_of_flax_where_the_maximum_is_unique(space, seed):
+    x = distinct(2, *space, 2, seed=seed)
+    half = (size // 2 for size in space)
+    towards = np.random.default_rng(seed).normal(size=(2, *half, 2)).astype(np.float32)
+    np.testing.assert_array_equal(pull_back(max_pool, x, towards), pull_back(stock, x, towards))
+
+
+def test_the_gradient_at_ties_is_a_subgradient():
+    """Weights that are not negative, sum to one in each window, and lie on its largest pixels only."""
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 2, (1, 8, 8, 1)), jnp.float32)
+    gradient = pull_back(max_pool, x, jnp.ones((1, 4, 4, 1)))
+    windows = np.asarray(gradient).reshape(4, 2, 4, 2).sum(axis=(1, 3))
+    np.testing.assert_array_equal(windows, np.ones((4, 4)))
+    assert (gradient >= 0).all()
+    largest = np.repeat(np.repeat(max_pool(x), 2, 1), 2, 2)
+    assert not np.asarray(gradient)[np.asarray(x) < largest].any()
+
+
+@pytest.mark.parametrize("space", [(4,), (2, 4, 2)])
+def test_jit_and_vmap_change_nothing(space):
+    x = distinct(3, *space, 2)
+    np.testing.assert_array_equal(jax.jit(max_pool)(x), max_pool(x))
+    np.testing.assert_array_equal(jax.vmap(lambda one: max_pool(one[None])[0])(x), max_pool(x))
+
+
+def test_sizes_are_rounded_down_never_up():
+    assert max_pool(jnp.zeros((1, 5, 7, 1))).shape == (1, 2, 3, 1)
+    assert max_pool(jnp.zeros((1, 1, 4, 1))).shape == (1, 0, 2, 1)
+
+
+def test_nothing_is_padded_not_even_by_a_value_that_loses():
+    x = jnp.full((1, 3, 3, 1), -jnp.inf)
+    np.testing.assert_array_equal(max_pool(x), [[[[-jnp.inf]]]])
+
+
+def test_nan_stays_visible():
+    x = jnp.array([1.0, jnp.nan, 3.0, 2.0]).reshape(1, 2, 2, 1)
+    assert jnp.isnan(max_pool(x)).all()
+
+
+def test_bfloat16_is_kept():
+    x = distinct(1, 4, 4, 1).astype(jnp.bfloat16)
+    assert max_pool(x).dtype == jnp.bfloat16
+    np.testing.assert_array_equal(max_pool(x), stock(x))

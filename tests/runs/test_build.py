@@ -1,0 +1,92 @@
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tinyunet.models.presets import PRESETS, ModelConfig
+from tinyunet.prediction.tiles import plan_axis
+from tinyunet.runs.build import build_model, build_probabilities, build_tiles
+from tinyunet.training.state import initial_variables
+
+# Every combination of what decides how an image is cut.
+TILED = [
+    ModelConfig(depth=depth, padding=padding, convs_per_block=convs, norm=norm, upsample=upsample)
+    for depth, padding, convs, norm, upsample in itertools.product(
+        (0, 1, 4, 6), ("same", "valid"), (1, 2), ("batch", "instance"), ("transpose", "bilinear", "pixel_shuffle")
+    )
+]
+SMALL = ModelConfig(features=2, depth=1)
+
+
+def check(config, spec):
+    """What the tiles of a network must hold to."""
+    topology = config.unet().topology
+    for size in spec.ladder:
+        output = topology.output_size(size)
+        assert output == size - 2 * spec.lost
+    assert spec.multiple == 2**config.depth
+    assert spec.stride >= spec.multiple
+    assert spec.blend == (config.norm in ("group", "instance"))
+    if config.padding == "same" and not spec.blend:
+        assert spec.halo >= topology.receptive_radius()
+        assert 2 * spec.stride >= spec.ladder[-1]  # at least half of a tile is kept along an axis
+    for length in (1, 300, 3000):
+        assert plan_axis(length, spec).cores[-1][1] == length
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_tiles_of_every_preset_are_legal(name):
+    check(PRESETS[name], build_tiles(PRESETS[name]))
+
+
+def test_the_tiles_of_every_option_are_legal():
+    for config in TILED:
+        check(config, build_tiles(config))
+
+
+def test_the_tiles_by_hand():
+    spec = build_tiles(ModelConfig(depth=2))
+    assert (spec.ladder, spec.halo, spec.multiple, spec.border) == ((256, 512), 13, 4, "valid-map")
+    # The paper's network loses 92 pixels on each side: 572 become 388.
+    paper = build_tiles(PRESETS["unet2015"])
+    assert (paper.halo, paper.border) == (92, "mirror")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_model_is_what_its_configuration_says(name):
+    model = build_model(PRESETS[name], classes=3)
+    assert model.classes == 3
+    for field in dataclasses.fields(ModelConfig):
+        assert getattr(model.unet, field.name) == getattr(PRESETS[name], field.name)
+
+
+def perturbed(variables):
+    """Batch statistics and shifts away from zero, so that pixels beyond the image would be seen."""
+    return jax.tree.map(lambda x: x + 0.1, variables)
+
+
+@pytest.mark.parametrize("options", [{}, {"norm": "instance"}, {"padding": "valid"}], ids=str)
+def test_probabilities_are_those_of_the_model(options):
+    model = build_model(dataclasses.replace(SMALL, **options), classes=3)
+    variables = perturbed(initial_variables(model, 0, channels=1, size=12))
+    tiles = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 12, 1)), jnp.float32)
+    found = build_probabilities(model)(variables, tiles, jnp.ones((2, 12, 12, 1), bool))
+    np.testing.assert_allclose(found.sum(axis=-1), 1, rtol=1e-5)
+    assert (found >= 0).all()
+    expected = jax.nn.softmax(jax.jit(lambda v, x: model.apply(v, x, method="tile"))(variables, tiles))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("norm", "told"), [("batch", True), ("none", True), ("instance", False)])
+def test_networks_that_can_be_are_told_which_pixels_exist(norm, told):
+    model = build_model(dataclasses.replace(SMALL, norm=norm), classes=2)
+    variables = perturbed(initial_variables(model, 0, channels=1, size=8))
+    tiles = np.random.default_rng(0).normal(size=(1, 16, 8, 1)).astype(np.float32)
+    valid = np.arange(16)[None, :, None, None] * np.ones((1, 1, 8, 1)) < 8
+    probabilities = build_probabilities(model)
+    other = np.where(valid, tiles, 100 + tiles)
+    same = np.allclose(probabilities(variables, tiles, valid)[:, :8], probabilities(variables, other, valid)[:, :8])
+    assert same == told

@@ -1,0 +1,159 @@
+import shutil
+
+import numpy as np
+import pytest
+from reference import tiny
+from safetensors.numpy import save_file
+
+from tinyunet.errors import CheckpointError, DataError
+from tinyunet.runs.run import load
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    root = tmp_path_factory.mktemp("run")
+    return tiny.train_tiny(tiny.write_pairs(root / "cells"), root / "run")
+
+
+@pytest.fixture(scope="module")
+def run(finished):
+    return load(finished)
+
+
+def test_a_run_says_what_its_labels_mean(run, finished):
+    assert run.path == finished
+    assert run.labelling.names == ("background", "foreground")
+    assert run.channels.used == 1
+    assert run.normalisation.kind == "image"
+    assert run.config.train.steps == 4
+
+
+def test_labels_are_the_likeliest_class_of_each_pixel(run):
+    image = tiny.picture(3)[0]
+    probabilities = run.probabilities(image)
+    assert probabilities.shape == (tiny.SIDE, tiny.SIDE, 2)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-6)
+    np.testing.assert_array_equal(run.predict(image), probabilities.argmax(-1))
+    averaged = run.probabilities(image, tta=True)
+    np.testing.assert_array_equal(run.predict(image, tta=True), averaged.argmax(-1))
+    assert np.abs(averaged - probabilities).max() > 1e-4
+
+
+def test_turning_the_image_turns_the_averaged_result(run):
+    image = tiny.picture(3)[0]
+    turned = run.probabilities(np.rot90(image).copy(), tta=True)
+    np.testing.assert_allclose(turned, np.rot90(run.probabilities(image, tta=True)), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (33, 5), (32, 32, 1), (700, 3)])
+def test_any_size_is_predicted(run, shape):
+    image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    labels = run.predict(image)
+    assert labels.shape == shape[:2]
+    assert np.isfinite(run.probabilities(image)).all()
+
+
+def test_a_constant_image_is_predicted(run):
+    assert np.isfinite(run.probabilities(np.full((20, 20), 7, np.uint8))).all()
+
+
+def test_brightness_and_type_do_not_matter(run):
+    image = tiny.picture(3)[0]
+    np.testing.assert_allclose(
+        run.probabilities(image), run.probabilities(image.astype(np.uint16) * 100 + 9), atol=1e-4
+    )
+
+
+def test_the_image_is_unchanged_and_progress_is_told(run):
+    image = tiny.picture(3)[0]
+    before, told = image.copy(), []
+    run.predict(image, progress=lambda done, total: told.append((done, total)))
+    np.testing.assert_array_equal(image, before)
+    assert told[-1] == (1, 1)
+
+
+def test_other_channels_are_refused(run):
+    image = np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)
+    with pytest.raises(DataError, match=r"^The image has 3 channels where 1 are wanted: convert it to grey\.$"):
+        run.predict(image)
+
+
+def test_the_single_file_is_as_good_as_the_folder(run, finished, tmp_path):
+    alone = load(shutil.copy(finished / "model.safetensors", tmp_path / "cells.safetensors"))
+    image = tiny.picture(3)[0]
+    np.testing.assert_array_equal(alone.probabilities(image), run.probabilities(image))
+    assert alone.config.data.folder == ""  # it holds no path
+
+
+def broken(finished, tmp_path, change):
+    run = shutil.copytree(finished, tmp_path / "run")
+    change(run)
+    return run
+
+
+def edit(name, old, new):
+    def change(run):
+        text = (run / name).read_text()
+        assert old in text
+        (run / name).write_text(text.replace(old, new))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (shutil.rmtree, r"There is no run at \S+/run; runs are made by `tinyunet train`\."),
+        (
+            lambda run: (run / "config.toml").unlink(),
+            r"\S+/run is not a run folder: it has no config\.toml\. Runs are made by `tinyunet train`\.",
+        ),
+        (
+            edit("config.toml", "format = 1", "format = 2"),
+            r"\S+/config\.toml was made by a newer version of tinyunet \(format 2, this one reads up to 1\): upgrade\.",
+        ),
+        (edit("config.toml", "format = 1", ""), r"\S+/config\.toml holds no format version; it was not made by tinyun"),
+        (edit("config.toml", "format = 1", "format ="), r"\S+/config\.toml is damaged: "),
+        (
+            lambda run: (run / "model.safetensors").unlink(),
+            r"There are no weights at \S+/model\.safetensors; a finished or stopped training writes them\.",
+        ),
+        (
+            lambda run: (run / "model.safetensors").write_bytes(b"\x10"),
+            r"\S+/model\.safetensors is not a safetensors file, or damaged: ",
+        ),
+        (
+            lambda run: (run / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:-4]),
+            r"\S+/model\.safetensors is not a safetensors file, or damaged: ",
+        ),
+        (
+            lambda run: save_file({"w": np.zeros(2)}, run / "model.safetensors"),
+            r"\S+ holds weights, but not from tinyunet: the metadata key 'tinyunet' is missing\.",
+        ),
+        (
+            lambda run: save_file({"w": np.zeros(2)}, run / "model.safetensors", metadata={"tinyunet": "[]"}),
+            r"The metadata of \S+/model\.safetensors is damaged: ",
+        ),
+        (
+            lambda run: save_file(
+                {"w": np.zeros(2)}, run / "model.safetensors", metadata={"tinyunet": '{"format": 1, "config": {}}'}
+            ),
+            r"\S+/run does not say what its labels, channels and values mean; it cannot be used\.",
+        ),
+        (
+            lambda run: save_file(
+                {"w": np.zeros(2)}, run / "model.safetensors", metadata={"tinyunet": '{"format": 9, "config": {}}'}
+            ),
+            r"\S+/model\.safetensors was made by a newer version of tinyunet \(format 9, ",
+        ),
+    ],
+)
+def test_what_is_no_run_is_refused_in_one_line(finished, tmp_path, change, text, capsys):
+    run = broken(finished, tmp_path, change)
+    with pytest.raises(CheckpointError, match=f"^{text}") as error:
+        load(run)
+    assert "\n" not in str(error.value)
+    assert tiny.command("predict", run, tmp_path, "--out", tmp_path / "masks") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("error: ") for line in lines)
+    assert not (tmp_path / "masks").exists()

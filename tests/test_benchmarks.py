@@ -1,0 +1,294 @@
+import dataclasses
+import functools
+import json
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import ablation, augmentation, loading, real, start, step
+from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
+from benchmarks.peers import ours, plain_flax
+from benchmarks.peers.case import INFERENCE, STEP, Case
+from benchmarks.present import Table, aligned, markdown
+from benchmarks.scores import NAMES, mean, pick, pick_baseline
+from benchmarks.whole import Finished, Training, run
+from benchmarks.workers import Measured, Work, compare
+from tinyunet.data.synthetic import write_cells
+
+SMALL = Case(features=2, depth=2, batch=1, size=16)
+TINY_MODEL = [
+    f"--set={setting}"
+    for setting in ("model.features=2", "model.depth=1", "batches.patch=16", "batches.margin=0", "batches.batch=1")
+]
+
+
+def evaluation(*, positive="cell", boundary=None):
+    """What `tinyunet evaluate --json` writes, as far as the benchmarks read it."""
+    overlap = {"dice": [0.9, 0.7], "mean_dice": 0.8}
+    return {
+        "classes": ["background", "cell"],
+        "positive": positive,
+        "pooled": overlap,
+        "per_image_mean": {"dice": [0.8, 0.6], "mean_dice": 0.7},
+        "threshold": {"auc": 0.95, "f1_at_half": 0.7, "best_f1": 0.75} if positive else None,
+        "boundary": boundary,
+        "baseline": {"pooled": overlap, "per_image_mean": overlap} if positive else None,
+    }
+
+
+def training(step_seconds=0.5, **options):
+    """An outcome of 100 steps."""
+    finished = Finished(seconds=60.0, peak_bytes=2**30)
+    return Training(finished, finished, 1234, 100, step_seconds, 0.01, evaluation(**options))
+
+
+# measure
+
+
+def test_spread_by_hand():
+    ours_, theirs = Spread((1.0, 2.0, 4.0)), Spread((2.0, 3.0, 20.0))
+    assert theirs.over(ours_).values == (2.0, 1.5, 5.0)  # pair by pair, not median by median
+    assert theirs.over(ours_).text() == "2.00 (1.50–5.00)"
+
+
+def test_peers_are_timed_in_turn_after_two_calls_that_do_not_count():
+    order = []
+    found = in_turn({name: functools.partial(order.append, name) for name in "ABC"}, rounds=2)
+    assert "".join(order) == "AABBCC" + "ABCABC"
+    assert {name: len(spread.values) for name, spread in found.items()} == {"A": 2, "B": 2, "C": 2}
+
+
+def test_the_machine_is_described_in_one_line():
+    line = machine_line(machine())
+    assert f"jax {jax.__version__}" in line
+    assert "\n" not in line
+
+
+def test_peak_memory_grows_with_what_is_held():
+    before = peak_bytes()
+    held = np.ones(2**24)  # 128 MiB
+    assert peak_bytes() >= max(before, held.nbytes)
+
+
+# present
+
+
+def test_tables_by_hand():
+    table = Table("Score", ("system", "Dice"), (("ours", 0.91234), ("none at all", None), ("count", 12345)))
+    assert aligned(table).splitlines() == [
+        "system         Dice",
+        "ours         0.9123",
+        "none at all       –",
+        "count        12,345",
+    ]
+    assert markdown(table).splitlines()[1:3] == ["| --- | --- |", "| ours | 0.9123 |"]
+
+
+# scores
+
+
+def test_scores_of_two_classes_are_the_positive_ones():
+    found = pick(evaluation())
+    assert [found[name] for name in NAMES[:5]] == [0.7, 0.6, 0.7, 0.75, 0.95]
+    assert [found[name] for name in NAMES[5:]] == [None] * 4
+
+
+def test_scores_of_more_classes_are_means_over_them():
+    found = pick(evaluation(positive=None))
+    assert [found[name] for name in NAMES[:3]] == [0.8, 0.7, None]
+    assert set(pick_baseline(evaluation(positive=None)).values()) == {None}
+
+
+def test_scores_of_boundaries():
+    boundary = {"best": {"rand_f": 0.9, "voi": 0.4}, "at_half": {"rand_f": 0.8, "voi": 0.5}}
+    found = pick(evaluation(boundary=boundary))
+    assert [found[name] for name in NAMES[5:]] == [0.9, 0.8, 0.4, 0.5]
+
+
+def test_mean_of_an_incomplete_set_is_missing():
+    assert mean([0.5, 1.0]) == 0.75
+    assert mean([0.5, None]) is None
+    assert mean([]) is None
+
+
+# peers
+
+
+def square_head(variables):
+    """Our head's kernel, (1, in, out), as that of a 1x1 convolution of images, (1, 1, in, out), and its bias."""
+    head = variables["params"]["head"]
+    return {"kernel": jnp.expand_dims(head["kernel"], 0), "bias": head["bias"]}
+
+
+@pytest.mark.parametrize("skip", ["concat", "add"])
+@pytest.mark.parametrize("convs_per_block", [1, 2])
+def test_plain_flax_computes_the_same_network(skip, convs_per_block):
+    case = dataclasses.replace(SMALL, skip=skip, convs_per_block=convs_per_block)
+    images, _ = case.data()
+    mine, plain = ours.model(case), plain_flax.PlainSegmenter(case)
+    variables = jax.jit(mine.init, compiler_options={"xla_backend_optimization_level": 0})(jax.random.key(0), images)
+    theirs = {
+        kind: {name.replace("ConvBlock", "PlainBlock"): value for name, value in tree["unet"].items()}
+        for kind, tree in variables.items()
+    }
+    theirs["params"]["Conv_0"] = square_head(variables)
+    expected = jax.jit(plain.apply)(theirs, images)
+    np.testing.assert_allclose(jax.jit(mine.apply)(variables, images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", step.cases())
+def test_peers_have_the_same_number_of_parameters(name):
+    case = step.cases()[name]
+    image = jnp.zeros((1, case.size, case.size, 1))
+
+    def parameters(model):
+        return sum(
+            leaf.size for leaf in jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0), image)["params"])
+        )
+
+    expected = parameters(ours.model(case))
+    assert parameters(plain_flax.PlainSegmenter(case)) == expected
+    pytest.importorskip("torch", reason="needs torch: pip install 'tinyunet[bench]'")
+    from benchmarks.peers.torch_unet import TorchSegmenter
+
+    assert sum(parameter.numel() for parameter in TorchSegmenter(case).parameters()) == expected
+
+
+def test_torch_computes_the_same_network():
+    torch = pytest.importorskip("torch", reason="needs torch: pip install 'tinyunet[bench]'")
+    from benchmarks.peers.torch_unet import TorchSegmenter
+
+    images, _ = SMALL.data()
+    model = ours.model(SMALL)
+    init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
+    variables = init(jax.random.key(1), images)
+    params = variables["params"]
+    peer = TorchSegmenter(SMALL).eval()
+
+    def load(layer, tree, *, turned=False):
+        kernel = np.asarray(tree["kernel"])
+        # (h, w, in, out) to (out, in, h, w); a transposed convolution's to (in, out, h, w), stored turned over.
+        kernel = kernel[::-1, ::-1].transpose(2, 3, 0, 1) if turned else kernel.transpose(3, 2, 0, 1)
+        layer.weight.data = torch.from_numpy(np.array(kernel))
+        layer.bias.data = torch.from_numpy(np.array(tree["bias"]))
+
+    for i, stage in enumerate([*peer.encoder, *peer.decoder]):
+        load(stage[0], params["unet"][f"ConvBlock_{i}"]["Conv_0"])
+    for i, layer in enumerate(peer.upsample):
+        load(layer, params["unet"][f"ConvTranspose_{i}"], turned=True)
+    load(peer.head, square_head(variables))
+    with torch.inference_mode():
+        found = peer(torch.from_numpy(images).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    expected = jax.jit(model.apply)(variables, images)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("peer", [ours, plain_flax], ids=lambda peer: peer.__name__)
+def test_peers_can_train_and_infer_again_and_again(peer):
+    work = peer.make(dataclasses.replace(SMALL, depth=1))
+    assert set(work.calls) == {STEP, INFERENCE}
+    for call in [*work.calls.values()] * 2:
+        call()
+
+
+# workers
+
+
+def test_peers_are_measured_in_processes_of_their_own():
+    def sleeper(seconds):
+        return functools.partial(Work, 3, {kind: functools.partial(time.sleep, seconds) for kind in (STEP, INFERENCE)})
+
+    measured = compare({step.OURS: sleeper(0.01), "slower": sleeper(0.03)}, rounds=2, turn_seconds=0.0)
+    assert [len(peer.seconds[kind].values) for peer in measured.values() for kind in (STEP, INFERENCE)] == [2] * 4
+    assert measured["slower"].seconds[STEP].median >= 0.03
+    assert {peer.parameters for peer in measured.values()} == {3}
+    assert min(peer.peak_bytes[STEP] for peer in measured.values()) > 2**20
+
+
+def test_peers_that_differ_are_refused():
+    peers = {"one": functools.partial(Work, 1, {}), "other": functools.partial(Work, 2, {})}
+    with pytest.raises(RuntimeError, match=r"the same number of parameters, got \{'one': 1, 'other': 2\}"):
+        compare(peers, rounds=1, turn_seconds=0.0)
+
+
+def test_a_peer_that_dies_is_named():
+    with pytest.raises(RuntimeError, match="The process of the broken one ended; its own message stands above"):
+        compare({"the broken one": Work}, rounds=1, turn_seconds=0.0)
+
+
+def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(step.importlib.util, "find_spec", lambda name: None)
+    assert list(step.make_peers(step.PEERS, SMALL)) == ["tinyunet", "plain Flax"]
+    assert "PyTorch NCHW is skipped: torch is not installed; pip install 'tinyunet[bench]'." in capsys.readouterr().err
+
+
+# scripts
+
+
+@pytest.mark.parametrize("script", [step, start, real, ablation, augmentation, loading], ids=lambda s: s.__name__)
+def test_help(script, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        script.main(["--help"])
+    assert "--markdown" in capsys.readouterr().out
+
+
+def test_step(monkeypatch, tmp_path, capsys):
+    spread = {kind: Spread((0.1, 0.2)) for kind in (STEP, INFERENCE)}
+    measured = Measured(7, dict.fromkeys(spread, 1.0), spread, dict.fromkeys(spread, 2**20))
+    monkeypatch.setattr(step, "compare", lambda peers, **options: dict.fromkeys(peers, measured))
+    file = tmp_path / "step.json"
+    step.main(["--cases", "seed8", "--peers", "tinyunet", "plain Flax", "--shrink", "8", "--json", str(file)])
+    assert "Training step, 8 features, depth 2, batch 8×16²" in capsys.readouterr().out
+    assert json.loads(file.read_text())["raw"]["seed8"]["tinyunet"]["seconds"][STEP]["values"] == [0.1, 0.2]
+
+
+def test_start(capsys):
+    start.main(["--rounds", "1", "--heavy-rounds", "0", "--markdown"])
+    assert "| tinyunet --help | " in capsys.readouterr().out
+
+
+def test_real(tmp_path, capsys):
+    data = write_cells(tmp_path / "cells", train=2, val=1, test=1, shape=(32, 32))
+    real.main(["--data", str(data), "--steps", "1", "--seeds", "5", *TINY_MODEL, "--markdown"])
+    printed = capsys.readouterr().out
+    assert "| steps | 1 | 1 | – |" in printed
+    assert "|  | mean | seed 5 | Otsu's threshold |" in printed
+
+
+def test_ablation(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def fake(data, out, *, length, seed, settings):
+        asked.append((seed, *settings, *length))
+        return training(step_seconds=0.5 - seed / 10)
+
+    monkeypatch.setattr(ablation, "train_and_evaluate", fake)
+    ablation.main(
+        ["--data", str(tmp_path), "--steps", "7", "--seeds", "0", "1", "--set", "model.depth=2", "--markdown"]
+    )
+    assert len(asked) == 10
+    assert asked[2] == (0, "model.depth=2", "model.skip=none", "model.upsample=transpose", "--steps", "7")
+    assert "| none, transpose | 1,234 | 0.400 | 0.7000 (0.7000–0.7000) |" in capsys.readouterr().out
+
+
+def test_augmentation(monkeypatch, capsys):
+    chosen = {name: augmentation.VARIANTS[name] for name in ("cut only", "everything (the default)")}
+    monkeypatch.setattr(augmentation, "VARIANTS", chosen)
+    sizes = ["--batch", "1", "--patch", "8", "--margin", "2"]
+    augmentation.main([*sizes, "--rounds", "1", "--turn-seconds", "0"])
+    assert "everything (the default)" in capsys.readouterr().out
+
+
+def test_loading(capsys):
+    loading.main(["--size", "32", "--steps", "0", "--batches", "3", *TINY_MODEL])
+    assert "reading alone: each further batch, ms" in capsys.readouterr().out
+
+
+def test_a_command_that_fails_says_what_it_said(tmp_path):
+    command = [sys.executable, "-c", "print('no such thing'); raise SystemExit(2)"]
+    with pytest.raises(RuntimeError, match=r"ended with status 2:\nno such thing"):
+        run(command, cache=tmp_path)
