@@ -1,0 +1,1 @@
+"""Measurements, one script per question; README.md says how to run them."""

@@ -1,0 +1,54 @@
+"""The work of a linen module: one compiled training step with Adam, and compiled inference."""
+
+from collections.abc import Callable
+
+import jax
+import optax
+from flax import linen as nn
+
+from benchmarks.peers.case import INFERENCE, LEARNING_RATE, STEP, Case
+from benchmarks.workers import Work
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+"""From logits and labels to the mean cross-entropy."""
+
+
+def linen_work(model: nn.Module, case: Case, loss: Loss) -> Work:
+    """Compiles what is timed; a training step takes over the memory of the state before.
+
+    Args:
+        model: From images to logits, with `train` as an option and `batch_stats` as its only other collection.
+        case: The input.
+        loss: What is minimised.
+    """
+    images, labels = map(jax.device_put, case.data())
+    # Initialising runs once; compiled with optimisation it would take ten times as long as everything else here.
+    init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
+    variables = init(jax.random.PRNGKey(0), images[:1])
+    optimiser = optax.adam(LEARNING_RATE)
+
+    def objective(params, statistics):
+        logits, updated = model.apply(
+            {"params": params, "batch_stats": statistics}, images, train=True, mutable=["batch_stats"]
+        )
+        return loss(logits, labels), updated["batch_stats"]
+
+    def step(params, statistics, state):
+        (value, statistics), gradient = jax.value_and_grad(objective, has_aux=True)(params, statistics)
+        updates, state = optimiser.update(gradient, state, params)
+        return optax.apply_updates(params, updates), statistics, state, value
+
+    compiled_step = jax.jit(step, donate_argnums=(0, 1, 2))
+    forward = jax.jit(lambda variables, x: model.apply(variables, x, train=False))
+    # Copies, because the first step takes away the memory of what it is given.
+    training = [*jax.tree.map(jax.numpy.copy, (variables["params"], variables["batch_stats"]))]
+    training.append(optimiser.init(training[0]))
+
+    def train() -> None:
+        *training[:], value = compiled_step(*training)
+        jax.block_until_ready((training, value))
+
+    return Work(
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
+        calls={INFERENCE: lambda: forward(variables, images).block_until_ready(), STEP: train},
+    )
