@@ -30,7 +30,7 @@ def read_batches(data: Path, *, count: int, settings: Sequence[str]) -> tuple[fl
     config, examination = resolve(read_config(None, settings), data)
     names = config.data.split.train
     store = open_store(config, examination.folder, names)
-    sampler = Sampler(images=len(names), read=store, config=config.batches, seed=config.seed)
+    sampler = Sampler(visits=(1,) * len(names), read=store, config=config.batches, seed=config.seed)
     times = [time.perf_counter()]
     for _ in batches(sampler, first=0, last=count):
         times.append(time.perf_counter())

@@ -15,7 +15,7 @@ import typing
 from pathlib import Path
 
 from tinyunet.cli.main import COMMANDS, parser
-from tinyunet.data.masks import ClassInfo
+from tinyunet.data.labelling import ClassInfo
 from tinyunet.models.presets import PRESETS, ModelConfig
 from tinyunet.models.unet import UNet
 from tinyunet.runs.config import Config, config_to_dict

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyunet.data.batches import BatchConfig, Sampler, batches, mirrored
-from tinyunet.data.masks import IGNORE
+from tinyunet.data.batches import BatchConfig, Sampler, batches, mirrored, visits_of
+from tinyunet.data.labelling import IGNORE
 from tinyunet.errors import ConfigError, DataError
 
 CONFIG = BatchConfig(patch=8, margin=0, batch=2, rare_share=0.0)
@@ -28,7 +28,7 @@ def place_read(sizes):
 
 
 def a_sampler(*, sizes=((20, 30), (9, 40), (16, 16)), config=CONFIG, seed=0):
-    return Sampler(images=len(sizes), read=place_read(sizes), config=config, seed=seed)
+    return Sampler(visits=(1,) * len(sizes), read=place_read(sizes), config=config, seed=seed)
 
 
 def rare_read(labels):
@@ -38,6 +38,24 @@ def rare_read(labels):
 
 def equal(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_large_image_is_visited_as_often_as_its_geometric_mean_holds_patches():
+    sizes = [(16, 16), (64, 64), (8, 128), (40, 40)]
+    assert [visits_of(size, patch=16) for size in sizes] == [1, 4, 2, 2]
+
+
+def test_an_epoch_visits_every_image_its_number_of_times():
+    seen = []
+
+    def read(position):
+        seen.append(position)
+        return np.zeros((16, 16, 1), np.float32), np.zeros((16, 16), np.int16)
+
+    sampler = Sampler((1, 3, 2), read, CONFIG, seed=5)
+    epochs = {int(sampler(n)["epoch"]) for n in range(6)}
+    assert epochs == {0}
+    assert sorted(seen) == [0, 1, 1, 1, 2, 2]
 
 
 def test_mirrored_by_hand():
@@ -124,7 +142,7 @@ def test_an_image_smaller_than_the_patch_lies_in_its_middle(size):
 def test_a_forced_patch_holds_the_rarer_class(place):
     labels = np.zeros((32, 40), np.int16)
     labels[place] = 1
-    always = Sampler(1, rare_read(labels), dataclasses.replace(CONFIG, rare_share=1.0), seed=0)
+    always = Sampler((1,), rare_read(labels), dataclasses.replace(CONFIG, rare_share=1.0), seed=0)
     for n in range(20):
         sample = always(n)
         assert (sample["labels"] == 1).sum() == 1
@@ -136,7 +154,7 @@ def test_a_forced_patch_holds_the_rarer_class(place):
 def test_rare_share_is_the_share_of_forced_patches():
     labels = np.zeros((400, 400), np.int16)
     labels[200, 200] = 1
-    sampler = Sampler(1, rare_read(labels), dataclasses.replace(CONFIG, rare_share=0.33), seed=0)
+    sampler = Sampler((1,), rare_read(labels), dataclasses.replace(CONFIG, rare_share=0.33), seed=0)
     hits = np.mean([(sampler(n)["labels"] == 1).any() for n in range(1000)])
     assert abs(hits - 0.33) < 0.05
 
@@ -144,7 +162,7 @@ def test_rare_share_is_the_share_of_forced_patches():
 def test_every_rarer_class_has_its_turn_but_neither_the_commonest_nor_the_ignored():
     labels = np.full((40, 40), 2, np.int16)
     labels[0, 0], labels[39, 39], labels[0, 39] = 0, 1, IGNORE
-    sampler = Sampler(1, rare_read(labels), dataclasses.replace(CONFIG, rare_share=1.0), seed=0, common=2)
+    sampler = Sampler((1,), rare_read(labels), dataclasses.replace(CONFIG, rare_share=1.0), seed=0, common=2)
     seen = [set(np.unique(sampler(n)["labels"])) for n in range(40)]
     assert {frozenset(s) for s in seen} == {frozenset({0, 2}), frozenset({1, 2})}
 
@@ -153,7 +171,7 @@ def test_every_rarer_class_has_its_turn_but_neither_the_commonest_nor_the_ignore
 def test_where_there_is_no_rarer_class_nothing_is_forced(only):
     labels = np.full((20, 20), only, np.int16)
     forced, free = (
-        Sampler(1, rare_read(labels), dataclasses.replace(CONFIG, rare_share=share), seed=0) for share in (1.0, 0.0)
+        Sampler((1,), rare_read(labels), dataclasses.replace(CONFIG, rare_share=share), seed=0) for share in (1.0, 0.0)
     )
     assert all(equal(forced(n), free(n)) for n in range(5))
 
@@ -184,7 +202,7 @@ def test_what_cannot_be_read_is_the_file_s_own_error():
         raise DataError(f"masks/{position}.png is 3 x 3 pixels.")
 
     with pytest.raises(DataError, match=r"^masks/0\.png is 3 x 3 pixels\.") as caught:
-        next(batches(Sampler(1, read, CONFIG, seed=0), first=0, last=1))
+        next(batches(Sampler((1,), read, CONFIG, seed=0), first=0, last=1))
     assert str(caught.value) == "masks/0.png is 3 x 3 pixels."  # grain adds a note, which the user does not see
 
 

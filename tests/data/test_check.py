@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import time
 from collections import Counter
 
@@ -9,7 +11,7 @@ from PIL import Image
 
 from tinyunet.data import check, facts
 from tinyunet.data.check import examine
-from tinyunet.data.masks import ClassInfo, Labelling
+from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.split import resolve_split
 from tinyunet.errors import ConfigError, DataError
@@ -71,6 +73,39 @@ def test_a_good_data_set_is_understood(cells):
         "No split is declared: drawn from seed 0, 2 train, 1 val, 1 test.",
     )
     found.raise_for_problems()
+
+
+def in_parts(root):
+    """The same four samples as train/, val/ and test/."""
+    for name, part in (("a", "train"), ("b", "train"), ("c", "val"), ("d", "test")):
+        for kind in ("images", "masks"):
+            (root / part / kind).mkdir(parents=True, exist_ok=True)
+            (root / kind / f"{name}.png").rename(root / part / kind / f"{name}.png")
+    shutil.rmtree(root / "images")
+    shutil.rmtree(root / "masks")
+
+
+@pytest.mark.parametrize("layout", [lambda root: None, in_parts], ids=["flat", "parts"])
+def test_one_pixel_of_any_file_decides_the_digest_and_times_and_order_do_not(cells, layout):
+    layout(cells)
+    before = examine(cells).fingerprint.digest
+    files = sorted(cells.rglob("*.png"))
+    assert len(files) == 8
+    for path in reversed(files):  # written anew in the opposite order, long ago
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+        os.utime(path, (0, 0))
+    assert examine(cells).fingerprint.digest == before
+    for path in files:
+        content = path.read_bytes()
+        with Image.open(path) as image:
+            pixels = np.asarray(image).copy()
+        pixels[3, 4] ^= 255
+        save(path, pixels)
+        assert examine(cells).fingerprint.digest != before, path
+        path.write_bytes(content)
+    assert examine(cells).fingerprint.digest == before
 
 
 def test_the_summary_is_plain_text(cells):

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,9 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from tinyunet.data.facts import MAX_VALUES, image_facts, mask_facts, measure, tally
+from tinyunet.data.facts import MAX_VALUES, file_digest, image_facts, mask_facts, measure, tally
 from tinyunet.data.folder import Sample
-from tinyunet.data.masks import RawMask, looks_like_jpeg, looks_like_objects
+from tinyunet.data.masks import RawMask
+from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects
+from tinyunet.errors import DataError
 
 
 @pytest.fixture
@@ -123,6 +127,7 @@ def test_a_sample_is_measured(sample):
     assert facts.mask is not None
     assert facts.mask.counts == {1: 6}
     assert facts.problems == ()
+    assert facts.digests == (file_digest(facts.sample.image), file_digest(facts.sample.mask))
 
 
 def test_a_sample_without_mask_has_no_mask_facts(sample):
@@ -130,6 +135,7 @@ def test_a_sample_without_mask_has_no_mask_facts(sample):
     facts = measure(Sample("a", labelled.image, None))
     assert facts.mask is None
     assert facts.problems == ()
+    assert facts.digests == (file_digest(labelled.image),)
 
 
 @pytest.mark.parametrize(("shape", "turned"), [((4, 3), " It looks turned by 90°."), ((3, 5), "")])
@@ -144,7 +150,18 @@ def test_sizes_that_differ_are_a_problem(sample, shape, turned):
 def test_files_that_cannot_be_read_are_problems_each(sample):
     pair = sample(np.array([[np.nan]]), np.array([[0.5]]))
     facts = measure(pair)
-    assert (facts.image, facts.mask) == (None, None)
+    assert (facts.image, facts.mask, facts.digests) == (None, None, ())
     assert len(facts.problems) == 2
     assert f"{pair.image} holds 1 pixels that are NaN" in facts.problems[0]
     assert f"{pair.mask} holds fractions" in facts.problems[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", bytes(range(256)) * 5000])
+def test_a_digest_is_that_of_all_bytes(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    assert file_digest(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_that_has_gone_has_no_digest(tmp_path):
+    with pytest.raises(DataError, match=r"^\S+/a cannot be opened: No such file or directory\.$"):
+        file_digest(tmp_path / "a")

@@ -1,4 +1,6 @@
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ from hypothesis.extra import numpy as arrays
 from tinyunet.data.facts import SampleFacts, image_facts, mask_facts
 from tinyunet.data.fingerprint import Fingerprint, class_counts, summarise, used_channels
 from tinyunet.data.folder import Sample
-from tinyunet.data.masks import ClassInfo, Labelling, RawMask
+from tinyunet.data.labelling import ClassInfo, Labelling
+from tinyunet.data.masks import RawMask
 from tinyunet.data.normalise import ChannelRule
 
 GREY = ChannelRule(drop_alpha=False, collapse_grey=False, used=1)
@@ -21,7 +24,8 @@ CELLS = Labelling("semantic", CLASSES, ignore=9)
 def facts(name, image, mask=None):
     """The facts of a sample that lies in memory."""
     raw = None if mask is None else mask_facts(RawMask(np.array(mask, np.int64), "ids"))
-    return SampleFacts(Sample(name, Path(name), None if mask is None else Path(name)), image_facts(image), raw, ())
+    sample = Sample(name, Path(name), None if mask is None else Path(name))
+    return SampleFacts(sample, image_facts(image), raw, (), ("1f",) if mask is None else ("1f", "2e"))
 
 
 def grey(*rows):
@@ -56,6 +60,7 @@ def test_what_is_counted(three):
         train_class_pixels=(1, 1),
         ignored_pixels=1,
         absent=((), ("b",)),
+        digest=hashlib.sha256(b'[["a", "1f", "2e"], ["b", "1f", "2e"], ["c", "1f"]]').hexdigest(),
     )
 
 
@@ -118,3 +123,31 @@ def test_foreground_counts_are_those_of_the_encoded_mask(ignore, values):
 def test_foreground_counts_hold_more_values_than_are_kept():
     values = np.arange(60 * 60).reshape(60, 60)
     assert class_counts(mask_facts(RawMask(values, "ids")), Labelling("foreground", CLASSES)) == (1, 3599)
+
+
+@given(st.permutations("abcd"))
+def test_the_digest_is_the_same_in_any_order(names):
+    def digest(order):
+        samples = [facts(name, grey([0, 2]), [[0, 255]]) for name in order]
+        return summarise(samples, channels=GREY, labelling=CELLS, train=["a"]).digest
+
+    assert digest(names) == digest("abcd")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sample": Sample("b", Path("a"), Path("a"))},
+        {"digests": ("1f", "2f")},
+        {"digests": ("2e", "1f")},
+        {"digests": ("1f",)},
+        {"digests": ("1", "f2e")},
+    ],
+)
+def test_another_name_or_another_byte_is_another_digest(changed):
+    before = facts("a", grey([0, 2]), [[0, 255]])
+    digests = {
+        summarise([one], channels=GREY, labelling=CELLS, train=["a"]).digest
+        for one in (before, replace(before, **changed))
+    }
+    assert len(digests) == 2

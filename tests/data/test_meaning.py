@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tinyunet.data.facts import MAX_VALUES, image_facts, mask_facts
-from tinyunet.data.masks import ClassInfo, RawMask
+from tinyunet.data.labelling import ClassInfo
+from tinyunet.data.masks import RawMask
 from tinyunet.data.meaning import as_kind, decide_channels, decide_kind, decide_labelling
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.spec import DatasetSpec

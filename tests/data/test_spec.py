@@ -1,6 +1,6 @@
 import pytest
 
-from tinyunet.data.masks import ClassInfo
+from tinyunet.data.labelling import ClassInfo
 from tinyunet.data.spec import DatasetSpec, check_task, read_spec
 from tinyunet.errors import ConfigError
 

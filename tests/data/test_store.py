@@ -10,7 +10,7 @@ from PIL import Image
 
 from tinyunet.data import store as module
 from tinyunet.data.folder import Sample
-from tinyunet.data.masks import ClassInfo, Labelling
+from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
 from tinyunet.data.store import ImageStore
 from tinyunet.errors import DataError

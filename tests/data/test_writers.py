@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from tinyunet.data.masks import IGNORE, ClassInfo, Labelling, read_mask
+from tinyunet.data.labelling import IGNORE, ClassInfo, Labelling
+from tinyunet.data.masks import read_mask
 from tinyunet.data.readers import read_image
 from tinyunet.data.writers import replace_file, write_array, write_bytes, write_labels, write_png, write_text
 from tinyunet.errors import DataError

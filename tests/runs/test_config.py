@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tinyunet.data.augment.compose import AugmentConfig
 from tinyunet.data.batches import BatchConfig
-from tinyunet.data.masks import ClassInfo, Labelling
+from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation
 from tinyunet.data.split import Split
 from tinyunet.errors import ConfigError, TinyUNetError

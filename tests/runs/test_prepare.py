@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tinyunet.data.check import examine
-from tinyunet.data.masks import ClassInfo, Labelling
+from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation
 from tinyunet.data.split import Split
 from tinyunet.errors import ConfigError, DataError

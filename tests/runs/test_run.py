@@ -3,10 +3,11 @@ import shutil
 import numpy as np
 import pytest
 from reference import tiny
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tinyunet.errors import CheckpointError, DataError
-from tinyunet.runs.run import load
+from tinyunet.runs.run import Run, load
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +158,65 @@ def test_what_is_no_run_is_refused_in_one_line(finished, tmp_path, change, text,
     lines = capsys.readouterr().err.splitlines()
     assert all(line.startswith("error: ") for line in lines)
     assert not (tmp_path / "masks").exists()
+
+
+HEAD = "params/head/kernel"
+FIRST = "params/unet/ConvBlock_0/Conv_0/kernel"
+
+
+def refit(path, change):
+    """Writes a run's weights anew after a change to its tensors, by name."""
+    with safe_open(path, framework="numpy") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file(change(tensors), path, metadata=metadata)
+
+
+def without(*prefixes):
+    return lambda tensors: {name: value for name, value in tensors.items() if not name.startswith(prefixes)}
+
+
+@pytest.mark.parametrize("tta", [False, True])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (without(HEAD), rf"{HEAD} of shape (1, 2, 2) is missing."),
+        (without("params/unet"), "params/unet/ConvBlock_0/"),
+        (without(""), "of shape (2,) is missing."),
+        (lambda tensors: without(HEAD)(tensors) | {f"{HEAD}/0": np.zeros(1)}, f"{HEAD} of shape (1, 2, 2) is missing."),
+        (
+            lambda tensors: tensors | {FIRST: np.zeros((3, 3, 3, 2), "f4")},
+            f"{FIRST} must have shape (3, 3, 1, 2), got (3, 3, 3, 2).",
+        ),
+        (lambda tensors: tensors | {HEAD: np.ones((), "f4")}, f"{HEAD} must have shape (1, 2, 2), got ()."),
+        (without("batch_stats"), "batch_stats/unet/ConvBlock_0/BatchNorm_0/mean of shape (2,) is missing."),
+    ],
+)
+def test_weights_that_do_not_fit_their_own_configuration_are_explained(finished, tmp_path, change, text, tta):
+    run = shutil.copytree(finished, tmp_path / "run")
+    refit(run / "model.safetensors", change)
+    for path in (run, run / "model.safetensors"):
+        with pytest.raises(CheckpointError) as error:
+            load(path).predict(tiny.picture(3)[0], tta=tta)
+        assert str(error.value).startswith(f"{run}/model.safetensors does not fit its own configuration: ")
+        assert text in str(error.value)
+        assert str(error.value).endswith(" Copy it again from the training that made it, or train anew.")
+
+
+def test_weights_that_do_not_fit_are_an_error_of_the_user(finished, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    refit(run / "model.safetensors", without(HEAD))
+    tiny.save(tmp_path / "images/a.png", tiny.picture(3)[0])
+    assert tiny.command("predict", run, tmp_path / "images", "--out", tmp_path / "masks") == 2
+    assert capsys.readouterr().err == (
+        f"error: {run}/model.safetensors does not fit its own configuration: {HEAD} of shape (1, 2, 2) is missing. "
+        "Copy it again from the training that made it, or train anew.\n"
+    )
+
+
+def test_errors_that_are_not_the_weights_fault_stay_what_they_are(run, monkeypatch):
+    def broken_forward(variables, tiles, valid):
+        raise TypeError("something else")
+
+    monkeypatch.setattr("tinyunet.runs.run.build_probabilities", lambda model: broken_forward)
+    with pytest.raises(TypeError, match=r"^something else$"):
+        Run(run.path, run.config, run.variables).predict(tiny.picture(3)[0])

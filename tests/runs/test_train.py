@@ -262,6 +262,22 @@ def test_a_run_whose_data_have_changed_is_not_resumed(finished, data, tmp_path, 
     assert tiny.contents(run) == before
 
 
+@pytest.mark.parametrize("part", ["images", "masks"])
+def test_a_validation_sample_turned_upside_down_is_a_change_too(finished, data, tmp_path, part):
+    own, run = unfinished(finished, tmp_path, data)
+    path = own / part / f"{table(run)['data']['split']['val'][0]}.png"
+    tiny.save(path, tiny.pixels(path)[::-1])  # every count and every mean stays
+    with pytest.raises(CheckpointError, match=rf"^The data in {re.escape(str(own))} have changed since "):
+        resume(run, quiet=True)
+
+
+def test_a_run_whose_data_have_other_times_and_another_place_is_resumed(finished, data, tmp_path):
+    own, run = unfinished(finished, tmp_path, data)
+    for path in own.rglob("*.png"):
+        os.utime(path, (0, 0))
+    assert tiny.weights(resume(run, quiet=True).path) == tiny.weights(finished)
+
+
 def test_a_run_whose_data_are_gone_is_not_resumed(finished, data, tmp_path):
     own, run = unfinished(finished, tmp_path, data)
     shutil.rmtree(own)

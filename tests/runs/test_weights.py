@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load, save_file
 
-from tinyunet.data.masks import ClassInfo, Labelling
+from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation
 from tinyunet.data.split import Split
 from tinyunet.errors import CheckpointError, ConfigError

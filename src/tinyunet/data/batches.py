@@ -1,13 +1,14 @@
 """Windows cut from labelled images, batch after batch, in an order that depends on the seed alone."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int
 
-from tinyunet.data.masks import IGNORE
+from tinyunet.data.labelling import IGNORE
 from tinyunet.errors import ConfigError
 
 Read = Callable[[int], tuple[Float32[np.ndarray, "h w c"], Int[np.ndarray, "h w"]]]
@@ -53,18 +54,18 @@ class BatchConfig:
 class Sampler:
     """The window of every sample of a training, as a pure function of the sample's number.
 
-    Sample n is number i = n mod N of epoch e = n div N, N being the number of images; an epoch goes through a
-    permutation of the images drawn from (seed, e), and what is cut out is drawn from (seed, e, i).
+    Sample n is number i = n mod N of epoch e = n div N, N being the number of all visits; an epoch goes through a
+    permutation of the visits drawn from (seed, e), and what is cut out is drawn from (seed, e, i).
 
     Args:
-        images: Number of images N, at least 1.
+        visits: How often an epoch comes to each image, at least once; see `visits_of`.
         read: Reads one of them; called from several threads.
         config: Sizes and the share of forced patches.
         seed: Of the order and the positions, at least 0.
         common: The class id that `rare_share` does not look for.
     """
 
-    images: int
+    visits: tuple[int, ...]
     read: Read
     config: BatchConfig
     seed: int
@@ -72,8 +73,9 @@ class Sampler:
 
     def __call__(self, n: int) -> dict[str, Any]:
         """The window of sample n, with its labels, its epoch and its number in it."""
-        epoch, index = divmod(int(n), self.images)
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.images)
+        epoch, index = divmod(int(n), sum(self.visits))
+        places = np.repeat(np.arange(len(self.visits)), self.visits)
+        order = np.random.default_rng((self.seed, epoch)).permutation(places)
         rng = np.random.default_rng((self.seed, epoch, index))
         image, labels = self.read(int(order[index]))
         start = self._corner(rng, labels)
@@ -101,6 +103,20 @@ class Sampler:
             start = [int(np.clip(c - patch // 2, 0, r)) for c, r in zip(centre, room, strict=True)]
         # An image smaller than the patch lies in its middle, mirrored all around.
         return [s - max(0, patch - size) // 2 for s, size in zip(start, labels.shape, strict=True)]
+
+
+def visits_of(shape: tuple[int, ...], *, patch: int) -> int:
+    """How often an epoch comes to an image: the geometric mean of its sides in patches, at least once.
+
+        visits = max(1, round(sqrt(h w) / patch))
+
+    Once for every image would neglect most of a large one, once for every patch would neglect the small ones.
+
+    Example:
+        >>> [visits_of(shape, patch=256) for shape in ((100, 100), (256, 320), (520, 696), (1040, 1388))]
+        [1, 1, 2, 5]
+    """
+    return max(1, round(math.sqrt(math.prod(shape)) / patch))
 
 
 def mirrored(start: int, count: int, size: int) -> Int[np.ndarray, " n"]:

@@ -11,7 +11,7 @@ from typing import Any
 from tinyunet.data.facts import ImageFacts, MaskFacts, SampleFacts, measure
 from tinyunet.data.fingerprint import Fingerprint, summarise
 from tinyunet.data.folder import DataFolder, Sample, scan_folder
-from tinyunet.data.masks import Labelling
+from tinyunet.data.labelling import Labelling
 from tinyunet.data.meaning import as_kind, decide_channels, decide_kind, decide_labelling
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.readers import shown

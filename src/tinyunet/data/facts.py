@@ -1,14 +1,17 @@
 """What one image and its mask are, in numbers: all that is kept of the pixels once a file has been read."""
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, Shaped
 
 from tinyunet.data.folder import Sample
-from tinyunet.data.masks import Kind, RawMask, looks_like_jpeg, looks_like_objects, read_mask
+from tinyunet.data.masks import Kind, RawMask, read_mask
 from tinyunet.data.normalise import has_opaque_alpha, is_grey
 from tinyunet.data.readers import read_image, shown
+from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects
 from tinyunet.errors import DataError
 
 MAX_VALUES = 1024  # so many different mask values are kept for each mask: more than any set of classes holds
@@ -81,12 +84,14 @@ class SampleFacts:
         image: The image's; None if it cannot be read.
         mask: The mask's; None if there is none or it cannot be read.
         problems: What is wrong with the files, one line each.
+        digests: `file_digest` of the image and, where there is one, of the mask; a file that cannot be read has none.
     """
 
     sample: Sample
     image: ImageFacts | None
     mask: MaskFacts | None
     problems: tuple[str, ...]
+    digests: tuple[str, ...]
 
 
 def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = True) -> SampleFacts:
@@ -101,15 +106,18 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
         The facts; a problem is among them where a file cannot be read or image and mask differ in size.
     """
     problems: list[str] = []
+    digests: list[str] = []
     image = mask = None
     try:
         image = image_facts(read_image(sample.image))
+        digests.append(file_digest(sample.image))
     except DataError as error:
         problems += error.problems
     try:
         if sample.mask is not None:
             raw = read_mask(sample.mask)
             mask = mask_facts(raw, ignore=ignore, suffix=sample.mask.suffix, seek_objects=seek_objects)
+            digests.append(file_digest(sample.mask))
     except DataError as error:
         problems += error.problems
     if image is not None and mask is not None and sample.mask is not None and image.size != mask.size:
@@ -118,7 +126,36 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
             f"{shown(sample.mask)} must have the size of its image, {image.size[0]}×{image.size[1]}, "
             f"got {mask.size[0]}×{mask.size[1]} (height×width).{turned} Replace one of the two."
         )
-    return SampleFacts(sample, image, mask, tuple(problems))
+    return SampleFacts(sample, image, mask, tuple(problems), tuple(digests))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; neither its name nor its times matter.
+
+    A file that has just been decoded comes from the system's cache, so that the disk is read once.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: The file cannot be opened.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "a")
+        >>> path.write_bytes(b"abc")
+        3
+        >>> file_digest(path)[:16]
+        'ba7816bf8f01cfea'
+
+    References:
+        NIST (2015), FIPS 180-4, Secure hash standard, section 6.2.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be opened: {error.strerror}.") from error
 
 
 def image_facts(image: Shaped[np.ndarray, "h w c"]) -> ImageFacts:

@@ -1,5 +1,7 @@
 """The fingerprint of a data set: plain facts about all its files, from which a training is planned."""
 
+import hashlib
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tinyunet.data.facts import ImageFacts, MaskFacts, SampleFacts
-from tinyunet.data.masks import Labelling
+from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule
 
 
@@ -31,6 +33,8 @@ class Fingerprint:
         train_class_pixels: Pixels of each class in the masks of the training images.
         ignored_pixels: Pixels in all masks that take no part.
         absent: For each class, the names of the labelled images in which it does not occur.
+        digest: SHA-256, in hexadecimal, over the names of all samples and the bytes of all images and masks: two data
+            sets with the same digest hold the same pixels, in whatever order and whenever their files were written.
     """
 
     images: int
@@ -48,6 +52,7 @@ class Fingerprint:
     train_class_pixels: tuple[int, ...]
     ignored_pixels: int
     absent: tuple[tuple[str, ...], ...]
+    digest: str
 
     @property
     def class_shares(self) -> tuple[float, ...]:
@@ -88,7 +93,7 @@ def summarise(
         mean = Σ n_i mean_i / Σ n_i,    variance = Σ n_i (variance_i + (mean_i - mean)²) / Σ n_i
 
     Args:
-        facts: Of every sample, in the order of their names.
+        facts: Of every sample, in the order of their names (the digest sorts them itself).
         channels: How stored channels become the ones that are used; images it does not fit are left out.
         labelling: What the masks mean; values it does not know are left out.
         train: Names of the training images.
@@ -125,6 +130,7 @@ def summarise(
         absent=tuple(
             tuple(name for name, counts in classes.items() if not counts[k]) for k in range(len(labelling.classes))
         ),
+        digest=_digest(facts),
     )
 
 
@@ -165,6 +171,12 @@ def _channel_numbers(images: Sequence[ImageFacts], *, channels: ChannelRule) -> 
         tuple(mean),
         tuple(math.sqrt(value) for value in variance),
     )
+
+
+def _digest(facts: Iterable[SampleFacts]) -> str:
+    """The digests of all files as one; JSON keeps apart where one name ends and the next begins."""
+    names_and_digests = sorted((one.sample.name, *one.digests) for one in facts)
+    return hashlib.sha256(json.dumps(names_and_digests).encode()).hexdigest()
 
 
 def _counted(things: Iterable[Any]) -> dict[Any, int]:

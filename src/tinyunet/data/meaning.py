@@ -9,7 +9,8 @@ import numpy as np
 
 from tinyunet.data.facts import ImageFacts, MaskFacts
 from tinyunet.data.fingerprint import used_channels
-from tinyunet.data.masks import ClassInfo, Kind, Labelling, RawMask, default_colors
+from tinyunet.data.labelling import ClassInfo, Labelling, default_colors
+from tinyunet.data.masks import Kind, RawMask
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.readers import shown
 from tinyunet.data.spec import DatasetSpec

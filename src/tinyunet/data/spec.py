@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyunet.data.masks import ClassInfo, default_colors
+from tinyunet.data.labelling import ClassInfo, default_colors
 from tinyunet.errors import ConfigError, suggest
 
 TASKS = ("semantic", "foreground")

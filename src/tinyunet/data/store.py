@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from tinyunet.data.folder import Sample
-from tinyunet.data.masks import Labelling, read_mask
+from tinyunet.data.labelling import Labelling
+from tinyunet.data.masks import read_mask
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
-from tinyunet.data.readers import read_image
+from tinyunet.data.readers import read_header, read_image
 from tinyunet.errors import DataError
 
 Labelled = tuple[Float32[np.ndarray, "h w c"], Int[np.ndarray, "h w"]]
@@ -49,6 +50,11 @@ class ImageStore:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def shape(self, position: int) -> tuple[int, int]:
+        """Height and width of the image at a position, from its header alone."""
+        header = read_header(self.samples[position].image)
+        return header.height, header.width
 
     def __call__(self, position: int) -> Labelled:
         """The image at a position and its labels; neither may be written to.

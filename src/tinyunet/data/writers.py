@@ -11,7 +11,7 @@ import tifffile
 from jaxtyping import Int32, Integer, Shaped, UInt8
 from PIL import Image
 
-from tinyunet.data.masks import Labelling
+from tinyunet.data.labelling import Labelling
 from tinyunet.data.readers import shown
 from tinyunet.errors import DataError
 
@@ -136,7 +136,8 @@ def write_labels(path: Path, labels: Int32[np.ndarray, "h w"], labelling: Labell
 
     Example:
         >>> import tempfile
-        >>> from tinyunet.data.masks import ClassInfo, read_mask
+        >>> from tinyunet.data.labelling import ClassInfo
+        >>> from tinyunet.data.masks import read_mask
         >>> classes = ClassInfo("membrane", 0, "#000000"), ClassInfo("cell", 255, "#ffffff")
         >>> path = Path(tempfile.mkdtemp(), "a.png")
         >>> write_labels(path, np.array([[0, 1]], np.int32), Labelling("semantic", classes))

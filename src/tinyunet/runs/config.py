@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from tinyunet.data.augment.compose import AugmentConfig
 from tinyunet.data.batches import BatchConfig
-from tinyunet.data.masks import Labelling
+from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation
 from tinyunet.data.split import Split
 from tinyunet.errors import ConfigError, suggest

@@ -9,7 +9,8 @@ import numpy as np
 
 from tinyunet.data.check import Examination, examine
 from tinyunet.data.folder import DataFolder
-from tinyunet.data.masks import Labelling, RawMask
+from tinyunet.data.labelling import Labelling
+from tinyunet.data.masks import RawMask
 from tinyunet.data.normalise import Normalisation
 from tinyunet.data.store import ImageStore
 from tinyunet.errors import ConfigError, DataError

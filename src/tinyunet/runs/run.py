@@ -4,12 +4,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Int32, Shaped
+from flax.errors import FlaxError
+from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped
 
-from tinyunet.data.masks import Labelling
+from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
 from tinyunet.errors import CheckpointError
+from tinyunet.models.segmenter import Segmenter
 from tinyunet.prediction.augmented import predict_augmented
 from tinyunet.prediction.predict import Forward, Progress, predict_labels, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
@@ -69,6 +74,7 @@ class Run:
 
         Raises:
             DataError: The image has other channels than those of the training.
+            CheckpointError: The weights are not those of the run's own configuration.
         """
         if tta:
             return np.argmax(self.probabilities(image, tta=True, progress=progress), axis=-1).astype(np.int32)
@@ -84,8 +90,22 @@ class Run:
 
     @cached_property
     def _forward(self) -> Forward:
-        compiled = build_probabilities(build_model(self.config.model, classes=self.labelling.num_classes))
-        return lambda tiles, valid: compiled(self.variables, tiles, valid)
+        model = build_model(self.config.model, classes=self.labelling.num_classes)
+        compiled = build_probabilities(model)
+
+        def forward(
+            tiles: Float32[np.ndarray, "n h w c"], valid: Bool[np.ndarray, "n h w 1"]
+        ) -> Float[Array, "n oh ow k"]:
+            try:
+                return compiled(self.variables, tiles, valid)
+            except (AttributeError, FlaxError, TypeError, ValueError):
+                # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
+                if misfit := _misfit(self.variables, model, channels=self.channels.used):
+                    weights = self.path / WEIGHTS if self.path.is_dir() else self.path
+                    raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
+                raise
+
+        return forward
 
     def _prepared(self, image: Shaped[np.ndarray, "*hw_or_hwc"]) -> Float32[np.ndarray, "h w c"]:
         pixels = image[..., np.newaxis] if image.ndim == 2 else image
@@ -114,3 +134,20 @@ def load(path: str | Path) -> Run:
     if None in (config.data.labelling, config.data.channels, config.data.normalisation):
         raise CheckpointError(f"{path} does not say what its labels, channels and values mean; it cannot be used.")
     return Run(path, config, variables)
+
+
+def _misfit(variables: Variables, model: Segmenter, *, channels: int) -> str | None:
+    """The first tensor that a model wants and the variables do not hold in its shape; None if all fit."""
+    size = model.unet.topology.smallest_size(1)
+    image = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+    wanted = jax.eval_shape(model.init, jax.random.PRNGKey(0), image)
+    found = flatten_dict(variables, sep="/")
+    for name, tensor in flatten_dict(wanted, sep="/").items():
+        if name not in found:
+            return f"{name} of shape {tensor.shape} is missing. {_COPY_AGAIN}"
+        if jnp.shape(found[name]) != tensor.shape:
+            return f"{name} must have shape {tensor.shape}, got {jnp.shape(found[name])}. {_COPY_AGAIN}"
+    return None
+
+
+_COPY_AGAIN = "Copy it again from the training that made it, or train anew."

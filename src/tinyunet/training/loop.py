@@ -22,12 +22,14 @@ class Done(NamedTuple):
         state: The state after it; the next step takes its memory away.
         loss: The loss of the step *before*, in hand without waiting for this one; `nan` at the first.
         waited: Seconds spent waiting for this step's batch.
+        pending: The loss of this step, still being computed: reading it waits. None before the first step.
     """
 
     step: int
     state: TrainState
     loss: float
     waited: float
+    pending: Float[Array, ""] | None = None
 
 
 def run_steps(
@@ -67,7 +69,7 @@ def run_steps(
         state, loss = step(state, Batch(**batch), key, jnp.float32(rate(number)))
         number += 1
         before = math.nan if pending is None else finite_loss(pending, number - 1)
-        yield Done(number, state, before, waited)
+        yield Done(number, state, before, waited, loss)
         pending = loss
     if pending is not None:
         finite_loss(pending, number)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from tinyunet.data.fingerprint import Fingerprint
-from tinyunet.data.masks import ClassInfo, Labelling
+from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.split import Split
 from tinyunet.runs.page.dataset import class_table, data_facts, intensity_table, split_table
@@ -24,6 +24,7 @@ PRINT = Fingerprint(
     train_class_pixels=(3, 1),
     ignored_pixels=0,
     absent=((), ("a",)),
+    digest="9f" * 32,
 )
 CLASSES = (ClassInfo("sky", 0, "#000000"), ClassInfo("bird", 7, "#e69f00"))
 LABELLING = Labelling("semantic", CLASSES)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyunet.data.masks import ClassInfo, Labelling
+from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.writers import write_png
 from tinyunet.errors import CheckpointError
 from tinyunet.evaluation.overlay import DIFFERENCE_COLORS, panel

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyunet.data.masks import ClassInfo, Labelling
+from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.runs.page.record import RunRecord
 from tinyunet.runs.page.training import machine_facts, notes, training_charts, training_facts
 

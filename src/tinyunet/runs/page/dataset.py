@@ -1,7 +1,7 @@
 """The data as facts and tables."""
 
 from tinyunet.data.fingerprint import Fingerprint
-from tinyunet.data.masks import Labelling
+from tinyunet.data.labelling import Labelling
 from tinyunet.data.split import Split
 from tinyunet.runs.page.tables import Cell, Column, Fact, Table, counted, number_text, percent_text
 

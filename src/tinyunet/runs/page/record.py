@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyunet.data.fingerprint import Fingerprint
-from tinyunet.data.masks import Labelling
+from tinyunet.data.labelling import Labelling
 from tinyunet.data.readers import shown
 from tinyunet.data.split import Split
 from tinyunet.errors import CheckpointError, ConfigError
