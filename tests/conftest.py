@@ -75,5 +75,5 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     """The folder of real data sets; without the option, the test that asks for it is skipped."""
     folder = request.config.getoption("--real-data")
     if folder is None:
-        pytest.skip(f"needs real data: pytest --real-data DIR, a folder that holds {', '.join(REAL_DATA_SETS)}")
+        pytest.skip(f"needs real data: pytest --real-data=DIR, a folder that holds {', '.join(REAL_DATA_SETS)}")
     return folder.resolve()
