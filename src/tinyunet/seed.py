@@ -33,7 +33,7 @@ def unet_forward(
             ones), or `base_features` is less than 1.
 
     Example:
-        >>> unet_forward(0, jnp.ones((4, 8, 1)), 2).shape
+        >>> jax.eval_shape(lambda image: unet_forward(0, image, 2), jnp.ones((4, 8, 1))).shape
         (64,)
 
     References:

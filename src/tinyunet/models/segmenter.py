@@ -23,8 +23,8 @@ class Segmenter(nn.Module):
     Example:
         >>> import jax
         >>> model = Segmenter(classes=3, unet=UNet(features=4, depth=2))
-        >>> variables = model.init(jax.random.PRNGKey(0), jnp.zeros((1, 8, 8, 1)))
-        >>> model.apply(variables, jnp.zeros((1, 7, 1, 1))).shape
+        >>> image = jnp.zeros((1, 7, 1, 1))
+        >>> jax.eval_shape(lambda: model.init_with_output(jax.random.PRNGKey(0), image)[0]).shape
         (1, 7, 1, 3)
 
     References:

@@ -48,8 +48,8 @@ class UNet(nn.Module):
     Example:
         >>> import jax
         >>> model = UNet(features=4, depth=2)
-        >>> variables = model.init(jax.random.PRNGKey(0), jnp.zeros((1, 8, 8, 1)))
-        >>> model.apply(variables, jnp.ones((1, 8, 8, 1))).shape
+        >>> image = jnp.zeros((1, 8, 8, 1))
+        >>> jax.eval_shape(lambda: model.init_with_output(jax.random.PRNGKey(0), image)[0]).shape
         (1, 8, 8, 4)
 
     References:

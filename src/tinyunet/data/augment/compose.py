@@ -137,7 +137,7 @@ def augment(
 
     Example:
         >>> image, labels = jnp.arange(36.0).reshape(6, 6, 1), jnp.arange(36, dtype=jnp.int32).reshape(6, 6)
-        >>> grey = dict.fromkeys(("gamma", "contrast", "brightness", "blur_px", "noise"), 0.0)
+        >>> grey = dict.fromkeys(("gamma", "contrast", "brightness", "shading", "blur_px", "noise"), 0.0)
         >>> config = AugmentConfig(warp_probability=0.0, **grey)
         >>> new_image, new_labels = augment(jax.random.key(1), image, labels, config, shape=(2, 2))
         >>> sorted(new_labels.ravel().tolist()), bool((new_image[..., 0] == new_labels).all())
