@@ -6,7 +6,6 @@ This file is loaded before any test imports tinyunet, in every worker process an
 import hashlib
 import os
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -78,13 +77,3 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     if folder is None:
         pytest.skip(f"needs real data: pytest --real-data=DIR, a folder that holds {', '.join(REAL_DATA_SETS)}")
     return folder.resolve()
-
-
-@pytest.fixture(scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Compiles without optimising: for tests that ask whether something runs, where compiling takes the time."""
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)

@@ -23,8 +23,6 @@ from tinyunet.data.synthetic import write_cells
 from tinyunet.data.writers import write_png
 from tinyunet.runs.config import Config
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]

@@ -20,8 +20,6 @@ TINY = {
     "docs/pictures/make.py": ["--steps", "2", "--size", "32", "--out", "prediction.png"],
 }
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SAYS = {
     "01_train_and_predict.py": "69 × 27 pixels, ",
     "02_unet_in_jax.py": "Dice on images not seen: ",

@@ -4,7 +4,7 @@ from reference import tiny
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory, quick_compilation):
+def demo(tmp_path_factory):
     """What the quick demonstration makes and says."""
     out = tmp_path_factory.mktemp("cli") / "demo"
     assert tiny.command("demo", "--quick", "--out", out) == 0
