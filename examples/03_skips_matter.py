@@ -18,7 +18,8 @@ from scipy.ndimage import binary_dilation
 import tinyunet
 from tinyunet.data.readers import read_image
 from tinyunet.data.synthetic import write_cells
-from tinyunet.evaluation.overlay import difference, outline, to_display
+from tinyunet.evaluation.display import to_display
+from tinyunet.evaluation.overlay import difference, outline
 
 VARIANTS = {
     "concat, transpose": [],

@@ -10,7 +10,8 @@ from reference import tiny
 
 from tinyunet.data.masks import read_mask
 from tinyunet.errors import DataError
-from tinyunet.evaluation.overlay import overlay, to_display
+from tinyunet.evaluation.display import to_display
+from tinyunet.evaluation.overlay import overlay
 from tinyunet.runs.predict import plan_jobs, predict_files
 from tinyunet.runs.run import load
 

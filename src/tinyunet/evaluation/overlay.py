@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped, UInt8
 
 from tinyunet.evaluation.checks import IGNORE
+from tinyunet.evaluation.display import to_display
 
 
 class DifferenceColors(NamedTuple):
@@ -35,55 +36,6 @@ DIFFERENCE_COLORS = DifferenceColors()
 PANEL_TILES = ("image", "truth", "prediction", "difference")
 PANEL_GAP = 4  # white pixels between two tiles
 _DARK, _INSTEAD_OF_BLACK = 64, "#e69f00"
-_SAMPLED_PIXELS = 2**20  # percentiles of a huge image come from a regular grid of about this many pixels
-
-
-def to_display(image: Shaped[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
-    """An image of any type and number of channels as one that a screen shows well.
-
-        shown = 255 * clip((x - p_low) / (p_high - p_low), 0, 1)
-
-    with `p_low` and `p_high` the 0.5 % and 99.5 % percentiles, so that a few hot or dead pixels do not turn the rest
-    black. One channel is shown grey, two as green and magenta, three or more as red, green and blue (the first
-    three). Each channel has percentiles of its own, but three 8-bit channels share theirs: they are a colour picture,
-    whose hues are to stay. Where the percentiles coincide, the least and greatest value take their place; a constant
-    channel is shown mid-grey.
-
-    Args:
-        image: Any real values; booleans count as 0 and 1.
-
-    Returns:
-        Red, green and blue in 0 to 255.
-
-    Raises:
-        ValueError: The image has no pixels or no channels.
-
-    Example:
-        >>> to_display(np.array([[[0.0], [0.5], [1.0]]]))[0, :, 0]
-        array([  0, 128, 255], dtype=uint8)
-    """
-    if image.size == 0:
-        raise ValueError(f"`image` must have pixels and channels, got the shape {image.shape}.")
-    if image.shape[2] == 3 and image.dtype == np.uint8:
-        return _stretch(image)
-    channels = [_stretch(image[:, :, i]) for i in range(min(image.shape[2], 3))]
-    if len(channels) == 1:
-        channels = channels * 3
-    elif len(channels) == 2:
-        channels = [channels[1], channels[0], channels[1]]
-    return np.stack(channels, axis=-1)
-
-
-def _stretch(values: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Map the middle 99 % of the values to 0..255."""
-    step = max(1, int(np.sqrt(values.shape[0] * values.shape[1] / _SAMPLED_PIXELS)))
-    low, high = np.percentile(values[::step, ::step].astype(np.float64), (0.5, 99.5))
-    if low == high:
-        low, high = float(values.min()), float(values.max())
-    if low == high:
-        return np.full(values.shape, 128, np.uint8)
-    scaled = np.clip((values.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
-    return np.round(255 * scaled).astype(np.uint8)
 
 
 def outline(labels: Integer[np.ndarray, "*space"]) -> Bool[np.ndarray, "*space"]:

@@ -9,7 +9,8 @@ import numpy as np
 from tinyunet.data.readers import SUFFIXES, read_image, stem
 from tinyunet.data.writers import write_array, write_labels, write_png
 from tinyunet.errors import DataError
-from tinyunet.evaluation.overlay import overlay, tints, to_display
+from tinyunet.evaluation.display import to_display
+from tinyunet.evaluation.overlay import overlay, tints
 from tinyunet.runs.display import Display
 from tinyunet.runs.run import Run
 
