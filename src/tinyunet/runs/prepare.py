@@ -1,7 +1,6 @@
 """From a data set and what the user asked for to a configuration in which nothing is left open."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tinyunet.data.normalise import Normalisation
 from tinyunet.data.store import ImageStore
 from tinyunet.errors import ConfigError, DataError
 from tinyunet.runs.config import Config
+from tinyunet.runs.machine import installed_memory
 
 CACHE_SHARE = 1 / 8
 """Share of the installed memory that images may occupy while training."""
@@ -95,8 +95,3 @@ def open_store(config: Config, folder: DataFolder, names: tuple[str, ...]) -> Im
         normalisation=data.normalisation,
         max_bytes=int(CACHE_SHARE * installed_memory()),
     )
-
-
-def installed_memory() -> int:
-    """Bytes of memory the machine has, free or not."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display
 from tinyunet.runs.folder import CHECKPOINTS, LOG
+from tinyunet.runs.machine import peak_memory
 from tinyunet.runs.validate import Validation, collapsed
 from tinyunet.training.checkpoint import Checkpoints
 from tinyunet.training.log import Log
@@ -146,7 +146,7 @@ class Recorder:
             done.step,
             reason=reason,
             seconds=time.monotonic() - self._began,
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_memory_bytes=peak_memory(),
         )
         self._checkpoints.close()
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import platform
 import shlex
 import sys
@@ -31,7 +30,8 @@ from tinyunet.runs.folder import (
     refuse_existing,
     write_config,
 )
-from tinyunet.runs.prepare import installed_memory, resolve
+from tinyunet.runs.machine import cores, installed_memory
+from tinyunet.runs.prepare import resolve
 from tinyunet.runs.report import write_report
 from tinyunet.runs.run import Run, load
 from tinyunet.runs.session import Session
@@ -178,8 +178,9 @@ def _with_length(config: Config, minutes: float | None, steps: int | None, seed:
         raise ConfigError(f"`minutes` must be positive, got {minutes}.")
     if seed is not None:
         config = dataclasses.replace(config, seed=seed)
-    if steps is not None:
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps, stop_after=0))
+    if minutes is not None or steps is not None:  # a length of one's own is not cut short by the configuration's
+        length = config.train.steps if steps is None else steps
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=length, stop_after=0))
     return config
 
 
@@ -218,7 +219,7 @@ def _machine(config: Config, variables: Variables) -> dict[str, Any]:
         "jax": jax.__version__,
         "python": platform.python_version(),
         "devices": [device.device_kind for device in jax.devices()],
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_bytes": installed_memory(),
         "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(variables["params"])),
     }
