@@ -125,14 +125,15 @@ def test_minutes_become_steps_that_repeat_the_training(data, tmp_path, monkeypat
     monkeypatch.setattr(
         Session, "measure", lambda self, used: dataclasses.replace(measure(self, used=used, seconds=0.1), used=3.0)
     )
-    run = train(data, tmp_path / "run", minutes=0.1, settings=tiny.SETTINGS, quiet=True).path
+    given = [*tiny.SETTINGS, "train.stop_after=1"]  # as in the configuration of a training that was cut short
+    run = train(data, tmp_path / "run", minutes=0.1, settings=given, quiet=True).path
     planned = table(run)["train"]
     assert planned["steps"] > 1
     assert planned["stop_after"] == 0
     assert events(run, "end")[0]["step"] == planned["steps"]
     again = train(data, tmp_path / "again", config=run / "config.toml", quiet=True).path
     assert tiny.weights(again) == tiny.weights(run)
-    settings = [*tiny.SETTINGS, f"train.validations={planned['validations']}"]
+    settings = [*given, f"train.validations={planned['validations']}"]
     by_steps = train(data, tmp_path / "steps", steps=planned["steps"], settings=settings, quiet=True).path
     assert tiny.weights(by_steps) == tiny.weights(run)
     assert f"steps={planned['steps']}, settings={settings!r}" in events(run, "start")[0]["command"]

@@ -23,6 +23,9 @@ class Images(ImageStore):
     def __call__(self, position):
         return self.items[position]
 
+    def shape(self, position):
+        return self.items[position][1].shape
+
 
 def probabilities(variables, tiles, valid):
     """A network whose probability of class 1 is the pixel itself, times `variables["scale"]`."""
@@ -95,3 +98,19 @@ def test_where_everything_is_ignored_the_score_is_zero():
 )
 def test_collapsed_is_one_class_for_all_pixels_though_there_are_others(predicted, dice, expected):
     assert collapsed(Validation(1.0, np.array(dice), 0.5, predicted)) == expected
+
+
+def test_measuring_predicts_one_image_of_each_program_twice_and_scales_by_pixels(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr("tinyunet.runs.validate.time.monotonic", lambda: next(clock))
+    seen = []
+
+    def watched(variables, tiles, valid):
+        seen.append(tiles.shape[1:3])
+        return probabilities(variables, tiles, valid)
+
+    # Two images in tiles of 8 x 8, three in tiles of 16 x 8; the largest of each stands for all of its kind.
+    images = [an_image(np.full(shape, 0.5), np.zeros(shape)) for shape in ((4, 4), (8, 8), (12, 4), (16, 8), (16, 4))]
+    seconds = Validator(watched, SPEC, Images(*images), classes=2).measure({"scale": 1.0})
+    assert seen == [(8, 8), (8, 8), (16, 8), (16, 8)]
+    assert seconds == pytest.approx((16 + 64) / 64 + (48 + 128 + 64) / 128)
