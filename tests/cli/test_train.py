@@ -199,7 +199,7 @@ def test_what_is_wrong_with_the_data_is_what_check_says_too(data, tmp_path, caps
         ("model.features=0", "--set: `model.features` must be from 1 to 4096, got 0."),
         ("model.norm=bacth", "--set: `model.norm` must be one of 'batch', "),
         ("model.preset=huge", "--set: No preset is called 'huge'. Known: seed, tiny, unet2015."),
-        ("data.task=instances", "--set: `data.task` must be one of '', 'semantic', 'foreground', got 'instances'."),
+        ("data.task=x", "--set: `data.task` must be one of '', 'semantic', 'foreground', 'instances', got 'x'."),
         ("augment.flips=1", "--set: `augment.flips` must be true or false, got 1."),
         ("features", "A setting must be key=value, got 'features'; for example model.features=16."),
         ("model=3", "--set: `model` must be a table, got 3."),

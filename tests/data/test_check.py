@@ -306,12 +306,12 @@ def test_a_value_outside_the_declared_classes_is_a_problem(cells):
     assert f"{cells}/masks/b.png holds values that no class has: 3, in 2 pixels" in only_problem(cells)
 
 
-def test_objects_without_a_task_are_a_problem(cells):
+def test_objects_without_a_task_are_told_apart(cells):
     save(cells / "masks/b.png", OBJECTS)
-    assert only_problem(cells) == (
-        f"{cells}/masks/b.png looks like objects, each with an id of its own (21 values in all masks): "
-        'set task = "foreground" in dataset.toml, or --set data.task=foreground; or set task = "semantic" for classes.'
-    )
+    found = examine(cells)
+    assert found.problems == ()
+    assert found.labelling.task == "instances"
+    assert found.fingerprint.class_pixels[1] > 0
 
 
 def test_masks_of_one_class_are_a_problem(cells):
@@ -378,7 +378,7 @@ def test_no_folder_is_an_error(tmp_path):
         examine(tmp_path / "x")
 
 
-@pytest.mark.parametrize("task", ["instances", "panoptic"])
+@pytest.mark.parametrize("task", ["semantics", "panoptic"])
 def test_a_task_that_does_not_exist_is_an_error(cells, task):
     with pytest.raises(ConfigError, match=f"^`task` must be .*semantic.*{task}|{task}.*semantic"):
         examine(cells, task=task)
@@ -401,5 +401,7 @@ def test_nuclei_are_foreground_if_so_asked(real_data):
     assert (len(found.split.train) + len(found.split.val), len(found.split.test)) == (487, 54)
 
 
-def test_nuclei_look_like_objects(real_data):
-    assert "looks like objects, each with an id of its own" in only_problem(real_data / "nuclei")
+def test_nuclei_are_told_apart(real_data):
+    found = examine(real_data / "nuclei")
+    assert found.problems == ()
+    assert found.labelling.task == "instances"

@@ -153,7 +153,7 @@ def test_labels_that_are_no_class(ignore, label, lowest):
         Labelling("semantic", (MEMBRANE, CELL), ignore).decode(np.array([[label]], np.int32))
 
 
-FOREGROUND = r"^`classes` of a foreground task must be two, the first with value 0\.$"
+FOREGROUND = r"^`classes` of task foreground must be two, the first with value 0\.$"
 
 
 @pytest.mark.parametrize(
@@ -201,3 +201,24 @@ def test_default_colours_differ_and_are_colours(background):
     assert all(ClassInfo("a", 0, colour) for colour in colours)
     assert (colours[0] == "#000000") == background
     assert default_colors(3, background=background) == colours[:3]
+
+
+OBJECTS = Labelling("instances", (ClassInfo("background", 0, "#000000"), ClassInfo("object", 255, "#e69f00")), ignore=9)
+
+
+def test_objects_keep_their_ids():
+    labels = OBJECTS.encode(ids([0, 3, 70000], [9, 3, 0]), where="a.png")
+    assert labels.tolist() == [[0, 3, 70000], [IGNORE, 3, 0]]
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(0, np.uint16), (65535, np.uint16), (65536, np.uint32)])
+def test_ids_of_objects_are_written_in_16_bits_or_32(largest, dtype):
+    values = OBJECTS.decode(np.array([[0, largest]], np.int32))
+    assert (values.dtype, values.tolist()) == (dtype, [[0, largest]])
+
+
+def test_an_id_below_zero_is_no_object():
+    with pytest.raises(ValueError, match=r"^`labels` must be ids of objects, at least 0, got -1\.$"):
+        OBJECTS.decode(np.array([[-1]], np.int32))
+    with pytest.raises(DataError, match="holds values that no class has: -2"):
+        OBJECTS.encode(ids([0, -2]), where="a.png")

@@ -133,12 +133,21 @@ def test_foreground_sets_declared_classes_aside_and_says_so():
     assert "Task foreground: the classes of dataset.toml are set aside." in findings.notes
 
 
-def test_objects_without_a_task_are_a_problem_that_says_what_to_set():
-    _, findings = labelled(masks([0, 1], range(20)))
-    assert findings.problems == (
-        "1.png looks like objects, each with an id of its own (20 values in all masks): "
-        'set task = "foreground" in dataset.toml, or --set data.task=foreground; or set task = "semantic" for classes.',
+def test_objects_without_a_task_are_told_apart_and_the_other_ways_said():
+    labelling, findings = labelled(masks([0, 1], range(20)))
+    assert findings.problems == ()
+    assert (labelling.task, labelling.names, labelling.classes[0].value) == ("instances", ("background", "object"), 0)
+    assert findings.notes == (
+        "Task instances: 0 is background, anything above it an object for each value (19 such values).",
+        'The masks look like objects, each with an id of its own. Otherwise set task = "foreground" in dataset.toml, '
+        'or --set data.task=foreground; or set task = "semantic" for classes.',
     )
+
+
+def test_numbered_objects_can_be_asked_for():
+    labelling, findings = labelled(masks([0, 1], [0, 2, 3]), DatasetSpec(task="instances", ignore=3))
+    assert (labelling.task, labelling.ignore) == ("instances", 3)
+    assert findings.problems == ()
 
 
 def test_objects_that_are_declared_classes_are_none():
@@ -162,7 +171,7 @@ def test_many_values_are_not_taken_for_classes_without_a_task():
     scattered = masks(*[[value, 0, value] for value in range(1, 65)])
     _, findings = labelled(scattered)
     assert findings.problems[0].startswith(
-        "0.png looks like objects, each with an id of its own (65 values in all masks)"
+        '0.png holds too many values to be taken for classes (65 in all masks): set task = "foreground"'
     )
     assert labelled(scattered, DatasetSpec(task="semantic"))[1].problems == ()
 

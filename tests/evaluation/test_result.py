@@ -36,8 +36,8 @@ def test_the_file_has_the_documented_keys():
     overlap = {"dice", "iou", "precision", "recall", "accuracy", "mean_dice"}
     regions = {"threshold", "rand_f", "rand_precision", "rand_recall", "voi_split", "voi_merge", "voi"}
     sections = {"classes", "positive", "images", "pooled", "per_image_mean", "threshold", "boundary", "baseline"}
-    assert set(written) == sections
-    assert set(written["images"][0]) == {"name", "pixels", "at_half", "best"} | overlap
+    assert set(written) == sections | {"objects"}
+    assert set(written["images"][0]) == {"name", "pixels", "at_half", "best", "objects"} | overlap
     assert set(written["pooled"]) == overlap
     assert set(written["per_image_mean"]) == {"absent"} | overlap
     assert set(written["threshold"]) == {"auc", "f1_at_half", "best_f1", "best_threshold"}
@@ -66,7 +66,14 @@ def test_nan_is_null_in_the_file_and_nan_again_when_read():
 
 def test_sections_that_do_not_apply_are_null():
     written = EVALUATIONS["least"].to_dict()
-    assert written["positive"] is written["threshold"] is written["boundary"] is written["baseline"] is None
+    assert (
+        written["positive"]
+        is written["threshold"]
+        is written["boundary"]
+        is written["baseline"]
+        is written["objects"]
+        is None
+    )
     assert written["images"][0]["at_half"] is written["images"][0]["best"] is None
 
 

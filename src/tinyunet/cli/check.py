@@ -12,7 +12,9 @@ from tinyunet.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `check`."""
     parser.add_argument("data", metavar="DATA", type=Path, help="folder with images/ and masks/")
-    parser.add_argument("--task", choices=("semantic", "foreground"), help="instead of what dataset.toml says")
+    parser.add_argument(
+        "--task", choices=("semantic", "foreground", "instances"), help="instead of what dataset.toml says"
+    )
     parser.add_argument("--seed", metavar="S", type=int, default=0, help="of a split that is drawn (default 0)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the findings for programs")
     parser.add_argument(

@@ -60,6 +60,17 @@ def score_text(evaluation: "Evaluation") -> str:
             f"{title} (pixel accuracy {scores.accuracy:.3f})\n"
             + table(["class", "Dice", "IoU", "precision", "recall"], rows)
         )
+    if evaluation.objects is not None:
+        objects = evaluation.objects
+        compared = [("found", objects.found), ("pieces of the predicted foreground", objects.plain)]
+        if objects.baseline is not None and evaluation.baseline is not None:
+            compared.append((f"pieces of {evaluation.baseline.method}", objects.baseline))
+        rows = [
+            [name, s.ap[0], s.mean_ap, s.f1, s.panoptic_quality, s.aggregated_jaccard, s.count_error, s.predicted]
+            for name, s in compared
+        ]
+        header = ["objects", "AP 0.5", "mean AP", "F1", "PQ", "AJI", "count error", "number"]
+        parts.append(f"{objects.found.true} objects, those of all images together\n" + table(header, rows))
     if evaluation.threshold is not None:
         t = evaluation.threshold
         parts.append(

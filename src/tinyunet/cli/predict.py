@@ -20,11 +20,16 @@ def run(arguments: argparse.Namespace) -> None:
     from tinyunet.runs.predict import plan_jobs, predict_files
     from tinyunet.runs.run import load
 
+    trained = load(arguments.model)
     jobs = plan_jobs(
-        arguments.inputs, arguments.out, probabilities=arguments.probabilities, overlays=arguments.overlays
+        arguments.inputs,
+        arguments.out,
+        probabilities=arguments.probabilities,
+        overlays=arguments.overlays,
+        tables=trained.finds_objects,
     )
     notes = predict_files(
-        load(arguments.model),
+        trained,
         jobs,
         probabilities=arguments.probabilities,
         overlays=arguments.overlays,

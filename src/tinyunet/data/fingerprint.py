@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tinyunet.data.facts import ImageFacts, MaskFacts, SampleFacts
-from tinyunet.data.labelling import Labelling
+from tinyunet.data.labelling import BINARY_TASKS, Labelling
 from tinyunet.data.normalise import ChannelRule
 
 
@@ -136,7 +136,7 @@ def summarise(
 
 def class_counts(mask: MaskFacts, labelling: Labelling) -> tuple[int, ...]:
     """Pixels of each class in one mask; values that are no class count nowhere."""
-    if labelling.task == "foreground":
+    if labelling.task in BINARY_TASKS:
         positive = sum(count for value, count in mask.counts.items() if value > 0 and value != labelling.ignore)
         return mask.counts.get(0, 0) * (labelling.ignore != 0), positive + mask.rest
     return tuple(mask.counts.get(one.value, 0) for one in labelling.classes)

@@ -15,7 +15,9 @@ from tinyunet.errors import ConfigError, DataError, suggest
 IGNORE = -1
 """The label of a pixel that takes no part in training or evaluation."""
 
-Task = Literal["semantic", "foreground"]
+Task = Literal["semantic", "foreground", "instances"]
+BINARY_TASKS: tuple[Task, ...] = ("foreground", "instances")
+"""Tasks of two classes, for which a mask's values above 0 are one class."""
 
 _LARGEST = {"ids": LARGEST_VALUE, "rgb": 0xFFFFFF, "palette": 255}
 
@@ -47,7 +49,8 @@ class Labelling:
 
     Args:
         task: "semantic": a value is a class. "foreground": any value above 0 is the second class, 0 the first.
-        classes: At least one; for "foreground" exactly two, the first with value 0.
+            "instances": likewise, and each value above 0 is one object.
+        classes: At least one; for "foreground" and "instances" exactly two, the first with value 0.
         ignore: A mask value that takes no part, or None.
         kind: What the values are, as in `RawMask`.
         boundary: The name of a class that separates regions, or None.
@@ -62,8 +65,8 @@ class Labelling:
     def __post_init__(self) -> None:
         if not self.classes:
             raise ConfigError("`classes` must not be empty.")
-        if self.task == "foreground" and (len(self.classes) != 2 or self.classes[0].value != 0):
-            raise ConfigError("`classes` of a foreground task must be two, the first with value 0.")
+        if self.task in BINARY_TASKS and (len(self.classes) != 2 or self.classes[0].value != 0):
+            raise ConfigError(f"`classes` of task {self.task} must be two, the first with value 0.")
         for what, found in (("names", self.names), ("values", tuple(c.value for c in self.classes))):
             if twice := [x for x in found if found.count(x) > 1]:
                 raise ConfigError(f"`classes` must have different {what}, got {twice[0]!r} twice.")
@@ -94,7 +97,7 @@ class Labelling:
         return len(self.classes)
 
     def encode(self, mask: RawMask, *, where: str) -> Int32[np.ndarray, "h w"]:
-        """Class ids of a mask's pixels, `IGNORE` where they take no part.
+        """Class ids of a mask's pixels, `IGNORE` where they take no part. For "instances", ids of objects, 0 for none.
 
         Args:
             mask: As read.
@@ -110,8 +113,8 @@ class Labelling:
             array([[ 1,  0, -1]], dtype=int32)
         """
         values = _values_as(self.kind, mask, where)
-        if self.task == "foreground":
-            labels = (values > 0).astype(np.int32)
+        if self.task in BINARY_TASKS:
+            labels = (values if self.task == "instances" else values > 0).astype(np.int32)
             unknown = values < 0
         else:
             known = np.array([c.value for c in self.classes], np.int64)
@@ -145,11 +148,12 @@ class Labelling:
         """The values that masks of this data set hold for class ids: what `encode` undoes.
 
         Args:
-            labels: Class ids in [0, num_classes); `IGNORE` too where there is an ignored value.
+            labels: Class ids in [0, num_classes); `IGNORE` too where there is an ignored value. For "instances", ids of
+                objects, at least 0.
 
         Returns:
             The smallest unsigned dtype that holds every class's value (signed where one is negative); for "rgb" uint8
-            with three channels.
+            with three channels. For "instances" uint16, or uint32 where there are more than 65,535 objects.
 
         Raises:
             ValueError: A label is no class.
@@ -159,6 +163,10 @@ class Labelling:
             >>> Labelling("semantic", classes).decode(np.array([[1, 0]], np.int32))
             array([[255,   0]], dtype=uint8)
         """
+        if self.task == "instances":
+            if labels.size and labels.min() < 0:
+                raise ValueError(f"`labels` must be ids of objects, at least 0, got {labels.min()}.")
+            return labels.astype(np.uint16 if labels.max(initial=0) < 2**16 else np.uint32)
         # the ignored value comes last, where the index IGNORE = -1 finds it
         values = [c.value for c in self.classes] + ([] if self.ignore is None else [self.ignore])
         lowest = IGNORE if self.ignore is not None else 0

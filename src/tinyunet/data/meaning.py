@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyunet.data.facts import ImageFacts, MaskFacts
 from tinyunet.data.fingerprint import used_channels
-from tinyunet.data.labelling import ClassInfo, Labelling, default_colors
+from tinyunet.data.labelling import BINARY_TASKS, ClassInfo, Labelling, default_colors
 from tinyunet.data.masks import Kind, RawMask
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.readers import shown
@@ -20,6 +20,7 @@ MAX_GUESSED = 64  # more values than this are not taken for classes unless the t
 MAX_CLASSES = 256  # nor more than this unless each class is declared
 _SET_FOREGROUND = 'set task = "foreground" in dataset.toml, or --set data.task=foreground'
 _SET_SEMANTIC = 'set task = "semantic"'
+_SET_OTHERWISE = f"{_SET_FOREGROUND}; or {_SET_SEMANTIC} for classes"
 
 
 @dataclass(frozen=True)
@@ -138,19 +139,23 @@ def decide_labelling(
     """
     values = sorted({value for _, mask in masks for value in mask.counts} - {spec.ignore})
     foreground = _foreground(values, ignore=spec.ignore, kind=kind)
+    task = _task(masks, spec)
     notes: list[str] = []
     problem: str | None = None
     understood = True
-    if spec.task == "foreground":
-        labelling = foreground
-        positive = sum(value > 0 for value in values)
-        notes.append(f"Task foreground: 0 is background, anything above it foreground ({positive} such values).")
+    positive = sum(value > 0 for value in values)
+    if task in BINARY_TASKS:
+        labelling = foreground if task == "foreground" else _instances(foreground)
+        meaning = "foreground" if task == "foreground" else "an object for each value"
+        notes.append(f"Task {task}: 0 is background, anything above it {meaning} ({positive} such values).")
+        if spec.task is None:
+            notes.append(f"The masks look like objects, each with an id of its own. Otherwise {_SET_OTHERWISE}.")
         if spec.classes is not None:
-            notes.append("Task foreground: the classes of dataset.toml are set aside.")
+            notes.append(f"Task {task}: the classes of dataset.toml are set aside.")
     elif spec.classes is not None:
         labelling = Labelling("semantic", spec.classes, spec.ignore, kind)
         notes.append(f"{labelling.num_classes} classes as declared: {_listed(labelling)}.")
-    elif not masks or (problem := _no_classes(masks, values, task=spec.task)):
+    elif not masks or (problem := _no_classes(masks, values, task=task)):
         labelling, understood = foreground, False
     else:
         labelling = _found_classes(masks, values, ignore=spec.ignore, kind=kind)
@@ -168,15 +173,22 @@ def decide_labelling(
     return labelling, Findings(tuple(problems), tuple(notes))
 
 
+def _task(masks: Sequence[tuple[Path, MaskFacts]], spec: DatasetSpec) -> str | None:
+    """The task that is declared, or instances where nothing is declared and a mask looks like objects."""
+    if spec.task is not None or spec.classes is not None:
+        return spec.task
+    return "instances" if any(mask.objects for _, mask in masks) else None
+
+
 def _no_classes(masks: Sequence[tuple[Path, MaskFacts]], values: list[int], *, task: str | None) -> str | None:
     """Why the masks' values cannot be classes, or None."""
-    objects = [path for path, mask in masks if mask.objects]
     many = [path for path, mask in masks if mask.rest]
-    if task is None and (objects or many or len(values) > MAX_GUESSED):
-        first = min(objects or many or [path for path, _ in masks])
+    if task is None and (many or len(values) > MAX_GUESSED):
+        first = min(many or [path for path, _ in masks])
         return (
-            f"{shown(first)} looks like objects, each with an id of its own ({_more_than(len(values), many)} "
-            f"values in all masks): {_SET_FOREGROUND}; or {_SET_SEMANTIC} for classes."
+            f"{shown(first)} holds too many values to be taken for classes ({_more_than(len(values), many)} in all "
+            f'masks): {_SET_FOREGROUND}; set task = "instances" for objects, each with an id of its own; or '
+            f"{_SET_SEMANTIC} for classes."
         )
     if many or len(values) > MAX_CLASSES:
         return (
@@ -215,6 +227,12 @@ def _foreground(values: list[int], *, ignore: int | None, kind: Kind) -> Labelli
         None if ignore == 0 else ignore,
         kind,
     )
+
+
+def _instances(foreground: Labelling) -> Labelling:
+    """The labelling of numbered objects."""
+    background, positive = foreground.classes
+    return replace(foreground, task="instances", classes=(background, replace(positive, name="object")))
 
 
 def _meant(mask: MaskFacts, kind: Kind) -> list[int] | None:

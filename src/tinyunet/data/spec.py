@@ -13,7 +13,7 @@ from typing import Any
 from tinyunet.data.labelling import ClassInfo, default_colors
 from tinyunet.errors import ConfigError, suggest
 
-TASKS = ("semantic", "foreground")
+TASKS = ("semantic", "foreground", "instances")
 _KEYS = ("task", "ignore", "boundary", "classes", "spacing", "axes")
 _CLASS_KEYS = ("name", "value", "color")
 
@@ -23,7 +23,8 @@ class DatasetSpec:
     """What `dataset.toml` declares; a field is None where it says nothing.
 
     Args:
-        task: "semantic" (each mask value is a class) or "foreground" (value > 0 against 0).
+        task: "semantic" (each mask value is a class), "foreground" (value > 0 against 0) or "instances" (each value
+            above 0 is an object).
         ignore: A mask value whose pixels take no part in training and scores.
         boundary: Name of the class that separates regions; adds adapted Rand and variation of information.
         classes: The classes; class id k is the k-th. An RGB mask's value is 0xRRGGBB.
@@ -53,11 +54,6 @@ def check_task(task: str, *, where: str) -> str:
         >>> check_task("semantic", where="`task`")
         'semantic'
     """
-    if task == "instances":
-        raise ConfigError(
-            f"{where} must be one of {', '.join(TASKS)}, got 'instances': telling objects apart is not offered yet. "
-            'Use task = "foreground" for objects against background.'
-        )
     if task not in TASKS:
         raise ConfigError(f"{where} must be a task that exists, got {task!r}. {suggest(task, TASKS)}")
     return task

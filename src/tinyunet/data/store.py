@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -13,6 +13,9 @@ from tinyunet.data.masks import read_mask
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
 from tinyunet.data.readers import read_header, read_image
 from tinyunet.errors import DataError
+
+Target = Callable[[Int[np.ndarray, "h w"]], Int[np.ndarray, "h w"]]
+"""From the labels of an image to those that are learnt."""
 
 Labelled = tuple[Float32[np.ndarray, "h w c"], Int[np.ndarray, "h w"]]
 
@@ -28,6 +31,7 @@ class ImageStore:
         channels: Which channels are used.
         normalisation: How values are brought to mean 0 and standard deviation 1.
         max_bytes: Bound of what is kept.
+        target: What becomes of the labels of an image when it is read; None leaves them as they are.
     """
 
     def __init__(
@@ -38,12 +42,14 @@ class ImageStore:
         channels: ChannelRule,
         normalisation: Normalisation,
         max_bytes: int,
+        target: Target | None = None,
     ):
         self.samples = tuple(samples)
         self.labelling = labelling
         self.channels = channels
         self.normalisation = normalisation
         self.max_bytes = max_bytes
+        self.target = target
         self._kept: OrderedDict[int, Labelled] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -85,7 +91,10 @@ class ImageStore:
                 f"{sample.mask} is {' x '.join(map(str, labels.shape))} pixels and its image {sample.image} "
                 f"{' x '.join(map(str, image.shape[:-1]))}; they must be equal."
             )
-        return normalise(image, self.normalisation), labels.astype(np.int16)
+        if self.target is not None:
+            labels = self.target(labels)
+        fits = labels.max(initial=0) <= np.iinfo(np.int16).max
+        return normalise(image, self.normalisation), labels.astype(np.int16) if fits else labels
 
 
 def _size(item: Labelled) -> int:

@@ -35,6 +35,7 @@ class DifferenceColors(NamedTuple):
 DIFFERENCE_COLORS = DifferenceColors()
 PANEL_TILES = ("image", "truth", "prediction", "difference")
 PANEL_GAP = 4  # white pixels between two tiles
+_OBJECT_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#9ad0a0", "#a48cf4")
 _DARK, _INSTEAD_OF_BLACK = 64, "#e69f00"
 
 
@@ -123,6 +124,19 @@ def tints(colors: Sequence[str], *, background: int = 0) -> tuple[str, ...]:
     return tuple(
         _INSTEAD_OF_BLACK if k != background and max(_rgb(color)) < _DARK else color for k, color in enumerate(colors)
     )
+
+
+def object_colors(count: int) -> tuple[str, ...]:
+    """Black for none, then a colour for each object: eight in turn, so that neighbours mostly differ.
+
+    Args:
+        count: Number of objects, at least 0.
+
+    Example:
+        >>> object_colors(2)
+        ('#000000', '#e69f00', '#56b4e9')
+    """
+    return ("#000000", *(_OBJECT_COLORS[i % len(_OBJECT_COLORS)] for i in range(count)))
 
 
 def difference(

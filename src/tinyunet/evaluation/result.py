@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyunet.evaluation.boundary import RegionScores
+from tinyunet.evaluation.matching import ObjectScores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +51,14 @@ class ImageScores(OverlapScores):
         pixels: Pixels that took part.
         at_half: Its regions where the boundary probability is cut at 0.5; `None` without a boundary class.
         best: The same at the best common threshold.
+        objects: Its objects; `None` where only classes are told apart.
     """
 
     name: str
     pixels: int
     at_half: RegionScores | None = None
     best: RegionScores | None = None
+    objects: ObjectScores | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +111,21 @@ class BaselineScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InstanceScores:
+    """How well single objects are found, all objects of all images together; see `evaluation.matching`.
+
+    Args:
+        found: The objects that were found.
+        plain: The connected pieces of the predicted foreground taken for objects, to tell what decoding adds.
+        baseline: The connected pieces of what Otsu's threshold marks; `None` if no baseline was given.
+    """
+
+    found: ObjectScores
+    plain: ObjectScores
+    baseline: ObjectScores | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Everything that was measured on a set of images.
 
@@ -120,6 +138,7 @@ class Evaluation:
         threshold: Separation by probability; `None` if there are not two classes.
         boundary: Scores of regions; `None` without a boundary class.
         baseline: The no-learning figure; `None` if none was given.
+        objects: Scores of single objects; `None` where only classes are told apart.
     """
 
     classes: tuple[str, ...]
@@ -130,6 +149,7 @@ class Evaluation:
     threshold: ThresholdScores | None
     boundary: BoundaryScores | None
     baseline: BaselineScores | None
+    objects: InstanceScores | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON has it: lists for tuples, `None` for `nan`, `boundary.class` for the boundary's name."""
@@ -146,7 +166,7 @@ class Evaluation:
             ValueError: A key is missing, with its name.
         """
         _require(values, [field.name for field in fields(cls)], of="An evaluation")
-        boundary, baseline = values["boundary"], values["baseline"]
+        boundary, baseline, objects = values["boundary"], values["baseline"], values["objects"]
         return cls(
             classes=tuple(values["classes"]),
             positive=values["positive"],
@@ -156,12 +176,19 @@ class Evaluation:
             threshold=values["threshold"] and _from_json(ThresholdScores, values["threshold"]),
             boundary=boundary and _boundary(boundary),
             baseline=baseline and _baseline(baseline),
+            objects=objects and _objects(objects),
         )
 
 
 def _image(values: Mapping[str, Any]) -> ImageScores:
     regions = {key: values.get(key) and _from_json(RegionScores, values[key]) for key in ("at_half", "best")}
-    return _from_json(ImageScores, values, **regions)
+    objects = values.get("objects") and _from_json(ObjectScores, values["objects"])
+    return _from_json(ImageScores, values, **regions, objects=objects)
+
+
+def _objects(values: Mapping[str, Any]) -> InstanceScores:
+    _require(values, [field.name for field in fields(InstanceScores)], of="InstanceScores")
+    return InstanceScores(**{name: scores and _from_json(ObjectScores, scores) for name, scores in values.items()})
 
 
 def _boundary(values: Mapping[str, Any]) -> BoundaryScores:

@@ -4,15 +4,17 @@ import functools
 import operator
 from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
+from scipy import ndimage
 
 from tinyunet.errors import suggest
 from tinyunet.evaluation.baseline import OTSU
 from tinyunet.evaluation.boundary import HALF, RegionScores, best_common_threshold, mean_region_scores, region_scores
 from tinyunet.evaluation.checks import IGNORE, check_distributions, check_fits, check_labels
+from tinyunet.evaluation.matching import ObjectCounts, ObjectScores, object_counts, object_scores
 from tinyunet.evaluation.overlap import (
     OverlapCounts,
     dice_score,
@@ -28,11 +30,24 @@ from tinyunet.evaluation.result import (
     BoundaryScores,
     Evaluation,
     ImageScores,
+    InstanceScores,
     MeanScores,
     OverlapScores,
     ThresholdScores,
 )
 from tinyunet.evaluation.threshold import ProbabilityHistogram, best_f1, f1_score, probability_histogram, roc_auc
+
+
+class Instances(NamedTuple):
+    """The objects of one image.
+
+    Args:
+        predicted: `(*space)`, ids of the objects that were found, 0 for none.
+        true: `(*space)`, ids of the true objects, or below 0 for an ignored pixel.
+    """
+
+    predicted: Integer[np.ndarray, "..."]
+    true: Integer[np.ndarray, "..."]
 
 
 class Evaluator:
@@ -63,6 +78,7 @@ class Evaluator:
         self._counts: dict[str, OverlapCounts] = {}
         self._baseline: dict[str, OverlapCounts] = {}
         self._regions: dict[str, tuple[RegionScores, ...]] = {}
+        self._objects: dict[str, tuple[ObjectCounts, ObjectCounts, ObjectCounts | None]] = {}
         self._histogram: ProbabilityHistogram | None = None
 
     @property
@@ -76,6 +92,8 @@ class Evaluator:
         probabilities: Float[np.ndarray, "..."],
         target: Integer[np.ndarray, "..."],
         baseline_labels: Integer[np.ndarray, "..."] | None = None,
+        *,
+        instances: Instances | None = None,
     ) -> None:
         """Scores one image.
 
@@ -85,6 +103,7 @@ class Evaluator:
                 most probable class. What is predicted on an ignored pixel does not matter.
             target: `(*space)`, class ids in [0, k), or -1 for an ignored pixel.
             baseline_labels: `(*space)`, what Otsu's threshold predicts; given for all images or for none.
+            instances: The image's objects, found and true, where the second class is that of objects.
 
         Raises:
             ValueError: The name came before, a shape does not fit, a pixel's probabilities are none, a label is no
@@ -102,6 +121,11 @@ class Evaluator:
         if self.boundary is not None:
             boundary = self.classes.index(self.boundary)
             self._regions[name] = region_scores(probabilities[..., boundary], target, boundary=boundary)
+        if instances is not None:
+            predicted, true = instances
+            plain = object_counts(ndimage.label(probabilities.argmax(axis=-1))[0], true)
+            otsu = None if baseline_labels is None else object_counts(ndimage.label(baseline_labels)[0], true)
+            self._objects[name] = object_counts(predicted, true), plain, otsu
 
     def result(self) -> Evaluation:
         """The scores of all images added so far.
@@ -122,6 +146,7 @@ class Evaluator:
             threshold=None if self._histogram is None else _threshold_scores(self._histogram),
             boundary=boundary,
             baseline=_baseline_scores(self._baseline.values()) if self._baseline else None,
+            objects=self._instance_scores(),
         )
 
     def _check(
@@ -155,9 +180,20 @@ class Evaluator:
             name=self.boundary, at_half=curve[HALF], best=curve[best_common_threshold(curve)], curve=curve
         )
 
+    def _instance_scores(self) -> InstanceScores | None:
+        if not self._objects:
+            return None
+        found, plain, otsu = zip(*self._objects.values(), strict=True)
+        with_otsu = [counts for counts in otsu if counts is not None]
+        return InstanceScores(
+            found=_merged(found), plain=_merged(plain), baseline=_merged(with_otsu) if with_otsu else None
+        )
+
     def _image_scores(self, name: str, boundary: BoundaryScores | None) -> ImageScores:
         counts = self._counts[name]
         scores = ImageScores(name=name, pixels=counts.pixels, **_overlap_scores(counts))
+        if name in self._objects:
+            scores = replace(scores, objects=object_scores(self._objects[name][0]))
         if boundary is None:
             return scores
         regions = self._regions[name]
@@ -175,6 +211,10 @@ def _overlap_scores(counts: OverlapCounts) -> dict[str, Any]:
         "accuracy": pixel_accuracy(counts),
         "mean_dice": skipping_mean(dice),
     }
+
+
+def _merged(images: Collection[ObjectCounts]) -> ObjectScores:
+    return object_scores(functools.reduce(operator.add, images))
 
 
 def _pooled(images: Collection[OverlapCounts]) -> OverlapScores:

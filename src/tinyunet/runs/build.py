@@ -1,16 +1,21 @@
 """From names and numbers of a configuration to objects: the only place that does it."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from tinyunet.data.labelling import Labelling
+from tinyunet.data.store import Target
 from tinyunet.layers.norm import LOCAL_NORMS
 from tinyunet.models.presets import ModelConfig
 from tinyunet.models.segmenter import Segmenter
+from tinyunet.objects.target import OBJECT_CLASSES, object_labels
 from tinyunet.prediction.tiles import TileSpec
+from tinyunet.runs.config import Config
 from tinyunet.training.state import Variables
 
 TILE_SIZES = (256, 512)
@@ -20,6 +25,19 @@ Probabilities = Callable[
     [Variables, Float[np.ndarray, "n h w c"], Bool[np.ndarray, "n h w 1"]], Float[Array, "n oh ow k"]
 ]
 """Variables, tiles and their validity -> probabilities, compiled."""
+
+
+def network_classes(labelling: Labelling) -> tuple[str, ...]:
+    """What the network tells apart, in the order of its outputs: the classes, or the parts of objects."""
+    return OBJECT_CLASSES if labelling.task == "instances" else labelling.names
+
+
+def build_target(config: Config) -> Target | None:
+    """From the labels of an image to what the network learns of it; None where it learns the labels themselves."""
+    labelling = config.data.labelling
+    if labelling is None or labelling.task != "instances":
+        return None
+    return partial(object_labels, config=config.objects)
 
 
 def build_model(config: ModelConfig, *, classes: int) -> Segmenter:

@@ -20,6 +20,7 @@ from tinyunet.data.normalise import ChannelRule, Normalisation
 from tinyunet.data.split import Split
 from tinyunet.errors import ConfigError, suggest
 from tinyunet.models.presets import PRESETS, ModelConfig, preset
+from tinyunet.objects.target import ObjectConfig
 from tinyunet.training.losses import LossConfig
 from tinyunet.training.optimiser import OptimiserConfig
 
@@ -35,7 +36,8 @@ class DataConfig:
 
     Attributes:
         folder: The data set's folder.
-        task: `semantic` or `foreground`; empty: as `dataset.toml` says, else `semantic`.
+        task: `semantic`, `foreground` or `instances`; empty: as `dataset.toml` says, else `instances` where the masks
+            look like numbered objects, and `semantic` where they do not.
         normalise: `image`: each image by its own mean and standard deviation; `dataset`: all by the training set's.
         labelling: What the mask values mean.
         channels: Which channels of the files are used.
@@ -44,7 +46,7 @@ class DataConfig:
     """
 
     folder: str = ""
-    task: Literal["", "semantic", "foreground"] = ""
+    task: Literal["", "semantic", "foreground", "instances"] = ""
     normalise: Literal["image", "dataset"] = "image"
     labelling: Labelling | None = None
     channels: ChannelRule | None = None
@@ -90,6 +92,7 @@ class Config:
         batches: See `tinyunet.data.batches.BatchConfig`.
         augment: See `tinyunet.data.augment.compose.AugmentConfig`.
         loss: See `tinyunet.training.losses.LossConfig`.
+        objects: See `tinyunet.objects.target.ObjectConfig`; only for the task `instances`.
         optimiser: See `tinyunet.training.optimiser.OptimiserConfig`.
         train: See `TrainConfig`.
 
@@ -103,6 +106,7 @@ class Config:
     batches: BatchConfig = BatchConfig()
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
+    objects: ObjectConfig = ObjectConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     train: TrainConfig = TrainConfig()
 

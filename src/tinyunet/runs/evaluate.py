@@ -15,9 +15,11 @@ from tinyunet.data.store import ImageStore
 from tinyunet.data.writers import write_png, write_text
 from tinyunet.errors import DataError
 from tinyunet.evaluation.baseline import Polarity, choose_polarity, otsu_labels
-from tinyunet.evaluation.overlay import panel
+from tinyunet.evaluation.matching import aligned
+from tinyunet.evaluation.overlay import object_colors, panel
 from tinyunet.evaluation.result import Evaluation
-from tinyunet.evaluation.scores import Evaluator
+from tinyunet.evaluation.scores import Evaluator, Instances
+from tinyunet.objects.decode import foreground
 from tinyunet.runs.display import Display
 from tinyunet.runs.folder import EVALUATION, PREVIEWS
 from tinyunet.runs.page.pictures import background
@@ -73,7 +75,12 @@ def evaluate(
             baseline = None
             if polarity is not None:
                 baseline = otsu_labels(image, polarity=polarity, positive=_positive(evaluator))
-            evaluator.add(name, run.probabilities(image, tta=tta), target, baseline)
+            probabilities = run.probabilities(image, tta=tta)
+            if run.finds_objects:
+                instances = Instances(run.decide(probabilities), target)
+                evaluator.add(name, foreground(probabilities), _classes(run, target), baseline, instances=instances)
+            else:
+                evaluator.add(name, probabilities, target, baseline)
             display.count(position + 1, name)
     if problems:
         raise DataError(*problems)
@@ -126,6 +133,11 @@ def _raw(run: Run, store: ImageStore, position: int) -> tuple[np.ndarray, np.nda
     return run.channels.apply(read_image(path), where=str(path)), labels
 
 
+def _classes(run: Run, labels: np.ndarray) -> np.ndarray:
+    """Class ids of labels, which may be ids of objects."""
+    return np.minimum(labels, 1) if run.finds_objects else labels
+
+
 def _positive(evaluator: Evaluator) -> int:
     assert evaluator.positive is not None  # asked only of two classes
     return evaluator.classes.index(evaluator.positive)
@@ -139,7 +151,8 @@ def _polarity(run: Run, folder: DataFolder, evaluator: Evaluator) -> Polarity | 
     if evaluator.positive is None or not names:
         return None
     store = open_store(run.config, folder, names)
-    return choose_polarity((_raw(run, store, i) for i in range(len(names))), positive=_positive(evaluator))
+    pairs = ((image, _classes(run, labels)) for image, labels in (_raw(run, store, i) for i in range(len(names))))
+    return choose_polarity(pairs, positive=_positive(evaluator))
 
 
 def _write_previews(run: Run, store: ImageStore, evaluation: Evaluation, *, tta: bool) -> None:
@@ -151,7 +164,11 @@ def _write_previews(run: Run, store: ImageStore, evaluation: Evaluation, *, tta:
     plain = background(evaluation)
     for kind, position in _representative([image.mean_dice for image in evaluation.images]).items():
         image, labels = _raw(run, store, position)
-        picture = panel(image, run.predict(image, tta=tta), labels, run.labelling.colors, background=plain)
+        predicted, colors = run.predict(image, tta=tta), run.labelling.colors
+        if run.finds_objects:
+            predicted, labels = aligned(predicted, labels)
+            colors = object_colors(max(int(predicted.max()), int(labels.max())))
+        picture = panel(image, predicted, labels, colors, background=plain)
         write_png(place / f"{kind}_{store.samples[position].name}.png", picture)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from tinyunet.data.readers import SUFFIXES, read_image, stem
-from tinyunet.data.writers import write_array, write_labels, write_png
+from tinyunet.data.writers import write_array, write_labels, write_png, write_text
 from tinyunet.errors import DataError
 from tinyunet.evaluation.display import to_display
-from tinyunet.evaluation.overlay import overlay, tints
+from tinyunet.evaluation.overlay import object_colors, overlay, tints
+from tinyunet.objects.measure import measure_objects, table_text
 from tinyunet.runs.display import Display
 from tinyunet.runs.run import Run
 
@@ -26,10 +27,16 @@ class Job:
     labels: Path
     probabilities: Path
     overlay: Path
+    table: Path
 
 
 def plan_jobs(
-    inputs: Sequence[str | Path], out: str | Path, *, probabilities: bool = False, overlays: bool = False
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    probabilities: bool = False,
+    overlays: bool = False,
+    tables: bool = False,
 ) -> list[Job]:
     """What to predict and where to put it.
 
@@ -41,6 +48,7 @@ def plan_jobs(
         out: The folder to write to.
         probabilities: They will be written too, so that their names must be free.
         overlays: The same of overlays.
+        tables: The same of tables of objects.
 
     Raises:
         DataError: Everything that is wrong, one line each: an input that is not there, a folder without images, two
@@ -63,7 +71,12 @@ def plan_jobs(
     taken: dict[Path, Path] = {}
     sources = {image.resolve() for image in images}
     for job in jobs:
-        for target in (job.labels, *(job.probabilities,) * probabilities, *(job.overlay,) * overlays):
+        for target in (
+            job.labels,
+            *(job.probabilities,) * probabilities,
+            *(job.overlay,) * overlays,
+            *(job.table,) * tables,
+        ):
             if (other := taken.setdefault(target, job.image)) != job.image:
                 problems.append(f"{other} and {job.image} would both write {target}; rename one, or use two --out.")
             if target.resolve() in sources:
@@ -125,18 +138,22 @@ def predict_files(
 def _predict(run: Run, job: Job, image: np.ndarray, *, probabilities: bool, overlays: bool, tta: bool) -> None:
     if probabilities:
         scores = run.probabilities(image, tta=tta)
-        labels = np.argmax(scores, axis=-1).astype(np.int32)
+        labels = run.decide(scores)
         write_array(job.probabilities, scores)
     else:
         labels = run.predict(image, tta=tta)
-    write_labels(job.labels, labels, run.labelling)
+    many = run.finds_objects and labels.max() >= 2**16 and job.labels.suffix == ".png"  # which holds 16 bits
+    write_labels(job.labels.with_suffix(".tif") if many else job.labels, labels, run.labelling)
+    if run.finds_objects:
+        write_text(job.table, table_text(measure_objects(labels, image)))
     if overlays:
         plain = 1 if run.labelling.num_classes == 2 and run.labelling.boundary == run.labelling.names[0] else 0
-        colors = tints(run.labelling.colors, background=plain)
+        colors = object_colors(int(labels.max())) if run.finds_objects else run.labelling.colors
+        colors = tints(colors, background=plain)
         write_png(job.overlay, overlay(to_display(image), labels, colors, background=plain))
 
 
 def _job(image: Path, out: Path) -> Job:
     name, suffix = stem(image), image.suffix.lower()
     labels = f"{name}_labels.npy" if suffix == ".npy" else name + LOSSLESS.get(suffix, ".png")
-    return Job(image, out / labels, out / f"{name}.npy", out / f"{name}_overlay.png")
+    return Job(image, out / labels, out / f"{name}.npy", out / f"{name}_overlay.png", out / f"{name}.csv")

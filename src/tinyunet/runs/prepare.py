@@ -11,7 +11,7 @@ from tinyunet.data.folder import DataFolder
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.masks import RawMask
 from tinyunet.data.normalise import Normalisation
-from tinyunet.data.store import ImageStore
+from tinyunet.data.store import ImageStore, Target
 from tinyunet.errors import ConfigError, DataError
 from tinyunet.runs.config import Config
 from tinyunet.runs.machine import installed_memory
@@ -79,8 +79,20 @@ def _check_fit(config: Config, labelling: Labelling, examination: Examination, r
         )
 
 
-def open_store(config: Config, folder: DataFolder, names: tuple[str, ...]) -> ImageStore:
-    """The labelled images of these names, as the configuration reads them."""
+def open_store(
+    config: Config, folder: DataFolder, names: tuple[str, ...], *, target: Target | None = None
+) -> ImageStore:
+    """The labelled images of these names, as the configuration reads them.
+
+    Args:
+        config: Resolved.
+        folder: The data set.
+        names: Of the images.
+        target: From labels to what is learnt of them; None: the labels.
+
+    Raises:
+        DataError: The data set lacks one of the images.
+    """
     data = config.data
     assert data.labelling is not None  # a resolved configuration
     assert data.channels is not None
@@ -94,4 +106,5 @@ def open_store(config: Config, folder: DataFolder, names: tuple[str, ...]) -> Im
         channels=data.channels,
         normalisation=data.normalisation,
         max_bytes=int(CACHE_SHARE * installed_memory()),
+        target=target,
     )

@@ -15,10 +15,11 @@ from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
 from tinyunet.errors import CheckpointError
 from tinyunet.models.segmenter import Segmenter
+from tinyunet.objects.decode import decode_objects
 from tinyunet.prediction.augmented import predict_augmented
 from tinyunet.prediction.predict import Forward, Progress, predict_labels, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
-from tinyunet.runs.build import build_model, build_probabilities, build_tiles
+from tinyunet.runs.build import build_model, build_probabilities, build_tiles, network_classes
 from tinyunet.runs.config import Config
 from tinyunet.runs.folder import WEIGHTS, read_run_config
 from tinyunet.runs.weights import read_weights
@@ -46,6 +47,16 @@ class Run:
         return self.config.data.labelling
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """What the network tells apart, in the order of its probabilities: the classes, or the parts of objects."""
+        return network_classes(self.labelling)
+
+    @property
+    def finds_objects(self) -> bool:
+        """Whether its labels are ids of objects."""
+        return self.labelling.task == "instances"
+
+    @property
     def channels(self) -> ChannelRule:
         """Which channels of an image are used."""
         assert self.config.data.channels is not None  # `load` has checked
@@ -65,7 +76,7 @@ class Run:
     def predict(
         self, image: Shaped[np.ndarray, "*hw_or_hwc"], *, tta: bool = False, progress: Progress | None = None
     ) -> Int32[np.ndarray, "h w"]:
-        """Labels of an image of any size: class ids, in the order of `labelling.classes`.
+        """Labels of an image of any size: class ids, in the order of `labelling.classes`, or ids of objects from 1.
 
         Args:
             image: Pixels as a file holds them, (h, w) or (h, w, c); normalisation is part of the run.
@@ -76,21 +87,26 @@ class Run:
             DataError: The image has other channels than those of the training.
             CheckpointError: The weights are not those of the run's own configuration.
         """
-        if tta:
-            return np.argmax(self.probabilities(image, tta=True, progress=progress), axis=-1).astype(np.int32)
+        if tta or self.finds_objects:
+            return self.decide(self.probabilities(image, tta=tta, progress=progress))
         return predict_labels(self._forward, self._prepared(image), self.tiles, progress=progress)
+
+    def decide(self, probabilities: Float[np.ndarray, "h w k"]) -> Int32[np.ndarray, "h w"]:
+        """The labels that probabilities speak for: the most probable class, or the objects found in them."""
+        if self.finds_objects:
+            return decode_objects(probabilities, self.config.objects)
+        return np.argmax(probabilities, axis=-1).astype(np.int32)
 
     def probabilities(
         self, image: Shaped[np.ndarray, "*hw_or_hwc"], *, tta: bool = False, progress: Progress | None = None
     ) -> Float32[np.ndarray, "h w k"]:
-        """Probabilities of every class, in the order of `labelling.classes`; arguments as for `predict`."""
+        """Probabilities of what the network tells apart, in the order of `classes`; arguments as for `predict`."""
         predict = predict_augmented if tta else predict_probabilities
-        classes = self.labelling.num_classes
-        return predict(self._forward, self._prepared(image), self.tiles, classes=classes, progress=progress)
+        return predict(self._forward, self._prepared(image), self.tiles, classes=len(self.classes), progress=progress)
 
     @cached_property
     def _forward(self) -> Forward:
-        model = build_model(self.config.model, classes=self.labelling.num_classes)
+        model = build_model(self.config.model, classes=len(self.classes))
         compiled = build_probabilities(model)
 
         def forward(

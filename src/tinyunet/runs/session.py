@@ -14,7 +14,7 @@ from tinyunet.data.batches import Sampler, batches, visits_of
 from tinyunet.data.folder import DataFolder
 from tinyunet.errors import TrainingError
 from tinyunet.runs.budget import Timing, validation_steps
-from tinyunet.runs.build import build_model, build_probabilities, build_tiles
+from tinyunet.runs.build import build_model, build_probabilities, build_target, build_tiles, network_classes
 from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display
 from tinyunet.runs.folder import CHECKPOINTS, WEIGHTS, write_config
@@ -48,10 +48,11 @@ class Session:
         assert data.channels is not None
         assert data.split is not None
         self.config = config
-        self.classes = data.labelling.num_classes
-        self.names = data.labelling.names
+        self.names = network_classes(data.labelling)
+        self.classes = len(self.names)
         self.model = build_model(config.model, classes=self.classes)
-        train = open_store(config, folder, data.split.train)
+        target = build_target(config)
+        train = open_store(config, folder, data.split.train, target=target)
         self.sampler = Sampler(
             visits=tuple(visits_of(train.shape(i), patch=config.batches.patch) for i in range(len(train))),
             read=train,
@@ -75,7 +76,10 @@ class Session:
             self.model, config.seed, channels=data.channels.used, size=tiles.ladder[0]
         )
         self.validate = Validator(
-            build_probabilities(self.model), tiles, open_store(config, folder, data.split.val), classes=self.classes
+            build_probabilities(self.model),
+            tiles,
+            open_store(config, folder, data.split.val, target=target),
+            classes=self.classes,
         )
 
     def measure(self, *, used: float, seconds: float = TIMED_SECONDS) -> Timing:

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import io
 from pathlib import Path
 
@@ -90,6 +91,12 @@ def test_legends_name_what_can_be_seen():
     assert colors == [DIFFERENCE_COLORS.missed, DIFFERENCE_COLORS.invented, DIFFERENCE_COLORS.right]
     colors = [entry.color for entry in difference_legend(record(labelling=labelling(3, ignore=9)))]
     assert colors == list(DIFFERENCE_COLORS)
+
+
+def test_objects_have_no_legend_of_classes_but_one_of_mistakes():
+    found = record(labelling=dataclasses.replace(labelling(2), task="instances"))
+    assert class_legend(found) == ()
+    assert "part of another object" in [entry.text for entry in difference_legend(found)]
 
 
 def test_of_two_classes_the_first_may_be_the_one_that_is_looked_for():

@@ -2,12 +2,13 @@ import math
 
 import numpy as np
 
-from tinyunet.evaluation.scores import Evaluator
+from tinyunet.evaluation.scores import Evaluator, Instances
 from tinyunet.runs.page.scores import (
     class_tables,
     focal_dice,
     focus,
     image_table,
+    object_table,
     region_charts,
     region_table,
     threshold_table,
@@ -111,3 +112,32 @@ def test_the_image_table_has_a_row_for_each_image():
 def test_the_image_table_shows_the_classes_of_many_and_the_regions_of_a_boundary():
     assert [column.head for column in image_table(THREE).columns][1:5] == ["Mean Dice", "a", "b", "c"]
     assert [column.head for column in image_table(CUT).columns][-4:] == ["Rand F", "VOI split", "VOI merge", "Pixels"]
+
+
+def with_objects(*, baseline):
+    evaluator = Evaluator(("background", "object"))
+    found, true = np.array([[1, 1, 0, 2, 0]]), np.array([[5, 5, 5, 0, 7]])
+    sure = np.eye(2)[np.minimum(found, 1)]
+    otsu = np.ones_like(true) if baseline else None
+    evaluator.add("a", sure, np.minimum(true, 1), otsu, instances=Instances(found, true))
+    return evaluator.result()
+
+
+def test_objects_stand_beside_the_pieces_of_the_foreground():
+    table = object_table(with_objects(baseline=True), "1 test image")
+    assert table.caption == "Objects, all 2 of 1 test image together"
+    assert texts(table.rows[0]) == [
+        "found", "0.333", "0.000", "0.133", "0.500", "0.500", "0.500", "0.333", "0.400", "2", "0.00",
+    ]  # fmt: skip
+    assert [row[0].text for row in table.rows[1:]] == [
+        "pieces of the predicted foreground",
+        "pieces of Otsu's threshold",
+    ]
+    assert len(object_table(with_objects(baseline=False), "1 test image").rows) == 2
+    assert object_table(TWO, "3 test images") is None
+
+
+def test_the_table_of_images_counts_objects_where_there_are_any():
+    table = image_table(with_objects(baseline=False))
+    assert [column.head for column in table.columns][-4:] == ["AP at 0.5", "Objects", "Found", "Pixels"]
+    assert texts(table.rows[0])[-4:] == ["0.333", "2", "2", "5"]

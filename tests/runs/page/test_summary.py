@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyunet.evaluation.scores import Evaluator
+from tinyunet.evaluation.scores import Evaluator, Instances
 from tinyunet.runs.page.record import RunRecord
 from tinyunet.runs.page.summary import best_validation, cautions, headline, images_text, key_facts
 
@@ -113,3 +113,24 @@ def test_what_a_reader_must_know_is_said(changed, caution):
 
 def test_a_split_of_another_name_is_shown_as_it_is():
     assert images_text(record(GOOD, evaluated="north")) == "6 north images"
+
+
+def test_of_objects_the_headline_says_how_many_are_found():
+    def scored(found, true):
+        evaluator = Evaluator(("background", "object"))
+        found, true = np.array([found]), np.array([true])
+        evaluator.add("a", np.eye(2)[np.minimum(found, 1)], np.minimum(true, 1), instances=Instances(found, true))
+        return record(evaluator.result())
+
+    half = scored([1, 1, 0, 2, 0], [5, 5, 5, 0, 7])
+    assert headline(half) == (
+        "On 1 test image it finds 50.0 % of the 2 objects, and 50.0 % of what it finds are objects: average "
+        "precision at an overlap of one half 0.33 (0 to 1, higher is better)."
+    )
+    assert [(fact.label, fact.value) for fact in key_facts(half)][:2] == [
+        ("AP at 0.5", "0.333"),
+        ("Without parting", "0.333"),
+    ]
+    assert headline(scored([0, 0], [0, 0])) == (
+        "On 1 test image there is no object, and none is found: nothing can be scored."
+    )

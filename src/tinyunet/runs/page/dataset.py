@@ -1,7 +1,7 @@
 """The data as facts and tables."""
 
 from tinyunet.data.fingerprint import Fingerprint
-from tinyunet.data.labelling import Labelling
+from tinyunet.data.labelling import BINARY_TASKS, Labelling
 from tinyunet.data.split import Split
 from tinyunet.runs.page.tables import Cell, Column, Fact, Table, counted, number_text, percent_text
 
@@ -62,7 +62,7 @@ def _value_text(value: int, labelling: Labelling) -> str:
     """A mask's value: a number, or a colour where the masks are coloured."""
     if labelling.kind == "rgb":
         return f"#{value:06x}"
-    if labelling.task == "foreground":
+    if labelling.task in BINARY_TASKS:
         return "0" if value == 0 else "above 0"
     return str(value)
 

@@ -125,7 +125,7 @@ def _tile(picture: Image.Image, caption: str) -> Tile:
 
 def class_legend(record: RunRecord) -> tuple[Swatch, ...]:
     """The colours of truth and prediction: all classes but the one that is left untinted."""
-    if record.labelling is None:
+    if record.labelling is None or record.labelling.task == "instances":  # objects have no colours of their own
         return ()
     plain = background(record.evaluation)
     colors = tints(record.labelling.colors, background=plain)
@@ -143,6 +143,8 @@ def difference_legend(record: RunRecord) -> tuple[Swatch, ...]:
         Swatch(colors.invented, "invented: predicted, but not true"),
         Swatch(colors.right, "right"),
     ]
+    objects = record.labelling is not None and record.labelling.task == "instances"
+    legend += [Swatch(colors.confused, "part of another object")] * objects
     legend += [Swatch(colors.confused, "one class taken for another")] * (len(classes) > 2)
     legend += [Swatch(colors.ignored, "takes no part")] * ignores
     return tuple(legend)

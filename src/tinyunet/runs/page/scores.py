@@ -3,6 +3,7 @@
 import math
 
 from tinyunet.evaluation.boundary import RegionScores
+from tinyunet.evaluation.matching import ObjectScores
 from tinyunet.evaluation.result import Evaluation, ImageScores, MeanScores, OverlapScores
 from tinyunet.runs.page.charts import Chart, Series, line_chart
 from tinyunet.runs.page.tables import NOTHING, Cell, Column, Table, counted, percent_text, score_cell
@@ -84,6 +85,37 @@ def _class_table(
     return Table(caption=caption, columns=columns, rows=tuple(rows), note=note)
 
 
+def object_table(evaluation: Evaluation, images: str) -> Table | None:
+    """How well single objects are found, beside taking the pieces of the foreground for objects."""
+    objects = evaluation.objects
+    if objects is None:
+        return None
+    rows = [("found", objects.found), ("pieces of the predicted foreground", objects.plain)]
+    if objects.baseline is not None and evaluation.baseline is not None:
+        rows.append((f"pieces of {evaluation.baseline.method}", objects.baseline))
+    heads = ("AP at 0.5", "AP at 0.75", "Mean AP", "F1", "Precision", "Recall", "PQ", "AJI")
+    return Table(
+        caption=f"Objects, all {objects.found.true:,} of {images} together",
+        columns=(
+            Column(head="Objects", words=True),
+            *(Column(head=head) for head in heads),
+            Column(head="Number"),
+            Column(head="Count error"),
+        ),
+        rows=tuple((Cell(text=name), *_object_cells(scores)) for name, scores in rows),
+        note="AP at 0.5 is TP / (TP + FP + FN), where a found and a true object are a true positive if they share half "
+        "of the pixels that either has; mean AP is its mean over the thresholds 0.5 to 0.95. The count error is the "
+        "mean over images of how many objects too many or too few were found.",
+    )
+
+
+def _object_cells(scores: ObjectScores) -> tuple[Cell, ...]:
+    ratios = (scores.ap[0], scores.ap[5], scores.mean_ap, scores.f1, scores.precision, scores.recall)
+    cells = map(score_cell, (*ratios, scores.panoptic_quality, scores.aggregated_jaccard))
+    number = Cell(text=f"{scores.predicted:,}", value=float(scores.predicted))
+    return (*cells, number, Cell(text=f"{scores.count_error:.2f}", value=scores.count_error))
+
+
 def threshold_table(evaluation: Evaluation, images: str) -> Table | None:
     """How well the probability of the positive class separates its pixels from the rest."""
     scores = evaluation.threshold
@@ -158,6 +190,8 @@ def image_table(evaluation: Evaluation) -> Table:
         heads = [f"Dice of {evaluation.classes[k]}", "IoU", "Precision", "Recall"]
         note = "Each row holds the scores of one image alone."
     heads.append("Right pixels")
+    if evaluation.objects is not None:
+        heads += ["AP at 0.5", "Objects", "Found"]
     if evaluation.boundary is not None:
         heads += ["Rand F", "VOI split", "VOI merge"]
         note += f" Regions are those at the threshold {evaluation.boundary.best.threshold:g}."
@@ -178,6 +212,9 @@ def _image_row(evaluation: Evaluation, image: ImageScores) -> tuple[Cell, ...]:
     else:
         numbers = [image.dice[k], image.iou[k], image.precision[k], image.recall[k]]
     cells = [*map(score_cell, numbers), Cell(text=percent_text(image.accuracy), value=image.accuracy)]
+    if image.objects is not None:
+        counts = (image.objects.true, image.objects.predicted)
+        cells += [score_cell(image.objects.ap[0]), *(Cell(text=f"{n:,}", value=float(n)) for n in counts)]
     if image.best is not None:
         cells += [score_cell(image.best.rand_f), _bits_cell(image.best.voi_split), _bits_cell(image.best.voi_merge)]
     return (Cell(text=image.name), *cells, Cell(text=f"{image.pixels:,}", value=float(image.pixels)))

@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-from tinyunet.evaluation.result import Evaluation
+from tinyunet.evaluation.result import Evaluation, InstanceScores
 from tinyunet.runs.page.record import RunRecord
 from tinyunet.runs.page.scores import focal_dice, focus, worst_first
-from tinyunet.runs.page.tables import Fact, counted, duration_text, score_text
+from tinyunet.runs.page.tables import Fact, counted, duration_text, percent_text, score_text
 
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 _FEW_IMAGES = 5  # below this many, one image more or less moves the score
@@ -33,6 +33,8 @@ def headline(record: RunRecord) -> str:
     if evaluation is None:
         return _headline_without_scores(record)
     where = f"On {images_text(record)}"
+    if evaluation.objects is not None:
+        return _object_headline(evaluation.objects, where)
     dice = focal_dice(evaluation, evaluation.pooled)
     if math.isnan(dice):
         return f"On {images_text(record)} there is no {_what(evaluation)}, and none is found: nothing can be scored."
@@ -45,6 +47,17 @@ def headline(record: RunRecord) -> str:
         return f"{sentence}."
     plain = focal_dice(evaluation, evaluation.baseline.pooled)
     return f"{sentence}; thresholding alone reaches {score_text(plain, digits=2)}."
+
+
+def _object_headline(objects: InstanceScores, where: str) -> str:
+    found = objects.found
+    if math.isnan(found.ap[0]):
+        return f"{where} there is no object, and none is found: nothing can be scored."
+    return (
+        f"{where} it finds {percent_text(found.recall)} of the {counted(found.true, 'object')}, and "
+        f"{percent_text(found.precision)} of what it finds are objects: average precision at an overlap of one half "
+        f"{score_text(found.ap[0], digits=2)} (0 to 1, higher is better)."
+    )
 
 
 def _headline_without_scores(record: RunRecord) -> str:
@@ -72,6 +85,12 @@ def key_facts(record: RunRecord) -> tuple[Fact, ...]:
     evaluation, end = record.evaluation, record.last("end")
     facts = []
     if evaluation is not None:
+        if evaluation.objects is not None:
+            objects = evaluation.objects
+            of = f"of {counted(objects.found.true, 'object')}, all together"
+            facts.append(Fact("AP at 0.5", score_text(objects.found.ap[0]), of))
+            pieces = "taking pieces of the predicted foreground for objects"
+            facts.append(Fact("Without parting", score_text(objects.plain.ap[0]), pieces))
         title = "Mean Dice of the classes" if focus(evaluation) is None else f"Dice of {_what(evaluation)}"
         pooled, mean = focal_dice(evaluation, evaluation.pooled), focal_dice(evaluation, evaluation.per_image_mean)
         facts.append(Fact(title, score_text(pooled), f"pooled: all pixels of {images_text(record)} together"))

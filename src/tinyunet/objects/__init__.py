@@ -1,0 +1,1 @@
+"""Single objects: what a network learns so that they come apart, how they are found again, and their measurements."""
