@@ -6,11 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import flatten_dict
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyunet.errors import ConfigError
-from tinyunet.training.optimiser import OptimiserConfig, learning_rate, optimiser
+from tinyunet.models.segmenter import Segmenter
+from tinyunet.models.unet import UNet
+from tinyunet.training.optimiser import OptimiserConfig, is_hidden, learning_rate, optimiser
 
 PARAMS = {"kernel": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "bias": jnp.array([1.0, -1.0])}
 
@@ -45,7 +48,7 @@ def test_the_schedule_by_hand():
 
 def test_the_first_step_by_hand():
     # Adam's first direction is the sign of the gradient; a kernel also decays by 0.1 of itself.
-    transformation = optimiser(OptimiserConfig(weight_decay=0.1))
+    transformation = optimiser(OptimiserConfig(kind="adamw", weight_decay=0.1))
     gradient = {"kernel": jnp.full((2, 2), 0.01), "bias": jnp.array([-0.01, 0.01])}
     direction, _ = transformation.update(gradient, transformation.init(PARAMS), PARAMS)
     np.testing.assert_allclose(direction["kernel"], 1 + 0.1 * PARAMS["kernel"], rtol=1e-5)
@@ -55,9 +58,9 @@ def test_the_first_step_by_hand():
 @pytest.mark.parametrize(
     "config",
     [
-        OptimiserConfig(),
-        OptimiserConfig(learning_rate=0.1, weight_decay=0.5, clip_norm=0.05),
-        OptimiserConfig(warmup_share=0.0, weight_decay=0.0, clip_norm=1e6),
+        OptimiserConfig(kind="adamw"),
+        OptimiserConfig(kind="adamw", learning_rate=0.1, weight_decay=0.5, clip_norm=0.05),
+        OptimiserConfig(kind="adamw", warmup_share=0.0, weight_decay=0.0, clip_norm=1e6),
     ],
 )
 def test_it_is_optax_adamw_with_the_same_schedule(config):
@@ -96,7 +99,7 @@ def test_the_rate_rises_then_falls_and_stays_in_range(steps, share, peak):
 
 
 def test_clipping_bounds_the_gradient_as_a_whole():
-    config = OptimiserConfig(clip_norm=1e-12, weight_decay=0.0)
+    config = OptimiserConfig(kind="adamw", clip_norm=1e-12, weight_decay=0.0)
     transformation = optimiser(config)
     huge = jax.tree.map(lambda p: 1e9 * p, PARAMS)
     direction, _ = transformation.update(huge, transformation.init(PARAMS), PARAMS)
@@ -104,7 +107,7 @@ def test_clipping_bounds_the_gradient_as_a_whole():
     assert optax.tree.norm(direction) == pytest.approx(1e-12 / 1e-8, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "clip_norm"])
+@pytest.mark.parametrize("name", ["learning_rate", "clip_norm", "muon_rms"])
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
 def test_what_must_be_positive(name, value):
     with pytest.raises(ConfigError, match=re.escape(f"`optimiser.{name}` must be positive, got {value}.")):
@@ -122,3 +125,53 @@ def test_what_must_be_a_share(name, value):
 def test_the_decay_is_not_negative(value):
     with pytest.raises(ConfigError, match=re.escape(f"`optimiser.weight_decay` must be at least 0, got {value}.")):
         OptimiserConfig(weight_decay=value)
+
+
+def orthogonal(matrix, steps=5):
+    """The Newton-Schulz iteration of Jordan et al. (2024) as they print it, on the wide side."""
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / (np.linalg.norm(x) + 1e-8)
+    for _ in range(steps):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 4, 6), (2, 2, 2, 3, 5), (1, 1, 3, 8), (7, 4)])
+def test_muon_agrees_with_the_published_iteration_in_float64(shape):
+    rng = np.random.default_rng(0)
+    params = {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[-1])}
+    transformation = optimiser(OptimiserConfig(weight_decay=0.0, clip_norm=1e9, muon_rms=0.5))
+    state, mean = transformation.init(params), np.zeros(shape)
+    for step in range(1, 5):
+        gradient = rng.normal(size=shape)
+        tree = {"kernel": jnp.asarray(gradient, jnp.float32), "bias": jnp.ones(shape[-1])}
+        direction, state = transformation.update(tree, state, params)
+        mean = 0.95 * mean + 0.05 * gradient
+        # Nesterov's look ahead, both parts freed of their bias towards zero, as optax has it.
+        ahead = 0.95 * mean / (1 - 0.95 ** (step + 1)) + 0.05 * gradient / (1 - 0.95**step)
+        matrix = ahead.reshape(-1, shape[-1])
+        expected = 0.5 * np.sqrt(max(matrix.shape)) * orthogonal(matrix)
+        np.testing.assert_allclose(direction["kernel"], expected.reshape(shape), atol=2e-4)
+
+
+def test_muon_leaves_the_first_convolution_and_the_head_to_adam():
+    segmenter = Segmenter(classes=2, unet=UNet(features=2, depth=1, convs_per_block=2, residual=True))
+    image = jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.float32)
+    params = jax.eval_shape(segmenter.init, jax.random.PRNGKey(0), image)["params"]
+    marks = flatten_dict(is_hidden(params), sep="/")
+    left = {name for name, hidden in marks.items() if name.endswith("/kernel") and not hidden}
+    assert left == {"head/kernel", "unet/ConvBlock_0/Conv_0/kernel"}
+    assert not any(hidden for name, hidden in marks.items() if not name.endswith("/kernel"))
+
+
+def test_muon_learns_all_directions_of_a_kernel_at_about_one_speed():
+    gradient = np.zeros((3, 3, 4, 8), np.float32)
+    gradient.reshape(36, 8)[:8] = np.diag([1000.0, 300, 100, 30, 10, 5, 3, 1])
+    params = {"kernel": jnp.zeros(gradient.shape)}
+    transformation = optimiser(OptimiserConfig(weight_decay=0.0))
+    direction, _ = transformation.update({"kernel": jnp.asarray(gradient)}, transformation.init(params), params)
+    strengths = np.linalg.svd(np.asarray(direction["kernel"]).reshape(36, 8))[1]
+    assert strengths.max() / strengths[5] < 2  # the gradient's own ratio is 200
+    rms = float(jnp.sqrt(jnp.mean(direction["kernel"] ** 2)))
+    assert rms == pytest.approx(0.4, rel=0.35)

@@ -1,10 +1,12 @@
-"""AdamW with a warm-up and a cosine decay."""
+"""Muon for the hidden kernels, AdamW for the rest, with a warm-up and a cosine decay."""
 
 import dataclasses
 import math
+from typing import Any, Literal
 
 import jax
 import optax
+from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 from tinyunet.errors import ConfigError
 
@@ -14,6 +16,8 @@ class OptimiserConfig:
     """How the weights move.
 
     Attributes:
+        kind: `muon` orthogonalises the updates of all kernels but the first and the head's, and leaves the rest to
+            Adam; `adamw` leaves all to Adam.
         learning_rate: Peak of the schedule.
         warmup_share: Share of all steps over which the rate rises linearly from zero, in [0, 1).
         weight_decay: Decoupled decay of the kernels, per step relative to the learning rate; biases, scales and
@@ -21,20 +25,23 @@ class OptimiserConfig:
         clip_norm: Largest global norm of the gradient.
         ema_decay: Share of the old value that the exponential moving average of the weights keeps at each step, in
             [0, 1). The average is what is validated and saved.
+        muon_rms: For `muon`: root mean square of what a step adds to a kernel, in learning rates; Adam's is about 0.3.
 
     Raises:
         ConfigError: A value out of its range.
     """
 
+    kind: Literal["muon", "adamw"] = "muon"
     learning_rate: float = 3e-3
     warmup_share: float = 0.05
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     ema_decay: float = 0.99
+    muon_rms: float = 0.4
 
     def __post_init__(self) -> None:
         # So written, the conditions catch nan too.
-        for name in ("learning_rate", "clip_norm"):
+        for name in ("learning_rate", "clip_norm", "muon_rms"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"`optimiser.{name}` must be positive, got {getattr(self, name)}.")
         for name in ("warmup_share", "ema_decay"):
@@ -73,19 +80,55 @@ def learning_rate(step: int, config: OptimiserConfig, *, steps: int) -> float:
 
 
 def optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
-    """Clipping by the global norm, then AdamW's direction, to be multiplied by minus the learning rate.
+    """Clipping by the global norm, then Muon's or Adam's direction and the decay, to be multiplied by minus the rate.
+
+    Muon takes a kernel as a matrix of (window times channels in) rows and (channels out) columns and moves it by
+
+        muon_rms sqrt(max(rows, columns)) U V^T,     M = U S V^T the momentum of its gradient,
+
+    so that all its directions are learnt at one speed, where Adam follows the few strong ones. U V^T comes from five
+    Newton-Schulz steps. Its entries have a root mean square of 1 / sqrt(max(rows, columns)), hence the factor.
 
     The rate is an argument of the step and not part of the program, so that one compiled program serves trainings of
     any length.
 
     References:
-        Loshchilov and Hutter (2019), Decoupled weight decay regularization, algorithm 2.
+        Jordan et al. (2024), Muon: An optimizer for hidden layers in neural networks; Liu et al. (2025), Muon is
+        scalable for LLM training, section 2.2, for the factor; Loshchilov and Hutter (2019), Decoupled weight decay
+        regularization, algorithm 2.
     """
+    hidden = optax.scale_by_adam() if config.kind == "adamw" else _muon(config.muon_rms)
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
-        optax.scale_by_adam(),
+        optax.partition({True: hidden, False: optax.scale_by_adam()}, is_hidden),
         optax.add_decayed_weights(config.weight_decay, mask=_is_kernel),
     )
+
+
+def _muon(rms: float) -> optax.GradientTransformation:
+    """Muon's direction for a tree of kernels."""
+
+    def as_matrices(kernels: optax.Params) -> optax.Params:
+        return jax.tree.map(lambda k: MuonDimensionNumbers(tuple(range(k.ndim - 1)), k.ndim - 1), kernels)
+
+    def scaled(directions: optax.Updates, _: optax.Params | None) -> optax.Updates:
+        return jax.tree.map(lambda d: rms * math.sqrt(max(d.size // d.shape[-1], d.shape[-1])) * d, directions)
+
+    return optax.chain(scale_by_muon(weight_dimension_numbers=as_matrices), optax.stateless(scaled))
+
+
+def is_hidden(params: optax.Params) -> optax.Params:
+    """Marks the kernels between the first convolution and the head, which a segmenter names `head`.
+
+    What Muon holds for, that all directions of a layer's input and output matter alike, is not so of pixels and of
+    logits, one of whose directions changes nothing.
+    """
+
+    def hidden(path: tuple[jax.tree_util.DictKey, ...], p: Any) -> bool:
+        names = [key.key for key in path]
+        return p.ndim > 1 and "head" not in names and names[-3:] != ["ConvBlock_0", "Conv_0", "kernel"]
+
+    return jax.tree_util.tree_map_with_path(hidden, params)
 
 
 def _is_kernel(params: optax.Params) -> optax.Params:
