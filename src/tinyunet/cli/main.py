@@ -3,6 +3,7 @@
 import argparse
 import errno
 import importlib
+import keyword
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 STARTED = time.monotonic()
 """About when the process began: `--minutes` counts from here."""
 
-COMMANDS = ("demo", "check", "train", "evaluate", "predict", "report", "summary")
+COMMANDS = ("demo", "check", "train", "evaluate", "predict", "report", "summary", "import")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,7 +119,8 @@ def parser() -> argparse.ArgumentParser:
         help="do not keep compiled programs in the user's cache folder",
     )
     for name in COMMANDS:
-        command = importlib.import_module(f"tinyunet.cli.{name}")
+        # `import` is a word of Python, and no module may be called so.
+        command = importlib.import_module(f"tinyunet.cli.{name}{'_' * keyword.iskeyword(name)}")
         text = (command.__doc__ or "").splitlines()[0]
         sub = commands.add_parser(name, parents=[shared], help=text, description=text)
         sub.set_defaults(run=command.run, heavy=True)
