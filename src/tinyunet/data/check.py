@@ -8,18 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tinyunet.data.facts import ImageFacts, MaskFacts, SampleFacts, measure
+from tinyunet.data.facts import MaskFacts, SampleFacts, measure
 from tinyunet.data.fingerprint import Fingerprint, summarise
 from tinyunet.data.folder import DataFolder, Sample, scan_folder
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.meaning import as_kind, decide_channels, decide_kind, decide_labelling
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.readers import shown
+from tinyunet.data.remarks import remarks
 from tinyunet.data.spec import DatasetSpec, check_task
 from tinyunet.data.split import Split, resolve_split
 from tinyunet.errors import DataError
 
-_SMALL = 16  # pixels; a shorter side than this is worth a remark
 _CHUNK = 32  # samples handed to the threads at a time
 _ENOUGH = 4  # masks that look like objects settle the matter
 
@@ -138,7 +138,7 @@ def examine(
     fingerprint = summarise(facts, channels=channels, labelling=labelling, train=split.train)
     if not more:
         problems += _one_class(folder, fingerprint, labelling)
-    notes += (*split.notes, *_remarks(images, fingerprint, labelling))
+    notes += (*split.notes, *remarks(facts, split, fingerprint, labelling))
     return Examination(folder, split, labelling, channels, fingerprint, tuple(problems), tuple(notes))
 
 
@@ -220,26 +220,3 @@ def _one_class(folder: DataFolder, fingerprint: Fingerprint, labelling: Labellin
                 f"{present[0].value}). Check how the masks were saved, and which images are for training."
             ]
     return []
-
-
-def _remarks(
-    images: Sequence[tuple[Path, ImageFacts]], fingerprint: Fingerprint, labelling: Labelling
-) -> tuple[str, ...]:
-    """What is worth knowing but no reason to stop."""
-    remarks: list[str] = []
-    constant = [path for path, image in images if image.low == image.high]
-    if constant:
-        first = shown(constant[0])
-        remarks.append(f"{len(constant)} images are constant, the first {first}: nothing can be learnt there.")
-    small = [path for path, image in images if min(image.size) < _SMALL]
-    if small:
-        first = shown(small[0])
-        remarks.append(f"{len(small)} images are shorter than {_SMALL} pixels along a side, the first {first}.")
-    if len(fingerprint.dtypes) > 1:
-        counted = ", ".join(f"{dtype} ({count})" for dtype, count in fingerprint.dtypes.items())
-        remarks.append(f"Images are stored in different types: {counted}. Their values may not be comparable.")
-    if sum(count > 0 for count in fingerprint.train_class_pixels) > 1:
-        for one, count in zip(labelling.classes, fingerprint.train_class_pixels, strict=True):
-            if not count:
-                remarks.append(f"The class {one.name} does not occur in the training masks: it cannot be learnt.")
-    return tuple(remarks)

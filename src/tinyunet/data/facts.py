@@ -1,13 +1,15 @@
 """What one image and its mask are, in numbers: all that is kept of the pixels once a file has been read."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float32, Int64, Shaped
 
+from tinyunet.data.alignment import Alignment, align
 from tinyunet.data.folder import Sample
+from tinyunet.data.likeness import sketch
 from tinyunet.data.masks import Kind, RawMask, read_mask
 from tinyunet.data.normalise import has_opaque_alpha, is_grey
 from tinyunet.data.readers import read_image, shown
@@ -85,6 +87,8 @@ class SampleFacts:
         mask: The mask's; None if there is none or it cannot be read.
         problems: What is wrong with the files, one line each.
         digests: `file_digest` of the image and, where there is one, of the mask; a file that cannot be read has none.
+        sketch: The image's, by which it is known again; None if it is the same everywhere.
+        alignment: How image and mask go together; None where one of them is missing or of another size.
     """
 
     sample: Sample
@@ -92,6 +96,8 @@ class SampleFacts:
     mask: MaskFacts | None
     problems: tuple[str, ...]
     digests: tuple[str, ...]
+    sketch: Float32[np.ndarray, " n"] | None = field(default=None, compare=False)
+    alignment: Alignment | None = None
 
 
 def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = True) -> SampleFacts:
@@ -107,9 +113,10 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     """
     problems: list[str] = []
     digests: list[str] = []
-    image = mask = None
+    image = mask = pixels = drawn = alignment = None
     try:
-        image = image_facts(read_image(sample.image))
+        pixels = read_image(sample.image)
+        image = image_facts(pixels)
         digests.append(file_digest(sample.image))
     except DataError as error:
         problems += error.problems
@@ -118,6 +125,7 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
             raw = read_mask(sample.mask)
             mask = mask_facts(raw, ignore=ignore, suffix=sample.mask.suffix, seek_objects=seek_objects)
             digests.append(file_digest(sample.mask))
+            drawn = raw.values
     except DataError as error:
         problems += error.problems
     if image is not None and mask is not None and sample.mask is not None and image.size != mask.size:
@@ -126,7 +134,16 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
             f"{shown(sample.mask)} must have the size of its image, {image.size[0]}×{image.size[1]}, "
             f"got {mask.size[0]}×{mask.size[1]} (height×width).{turned} Replace one of the two."
         )
-    return SampleFacts(sample, image, mask, tuple(problems), tuple(digests))
+    elif pixels is not None and drawn is not None:
+        alignment = align(pixels, drawn != _commonest(drawn))
+    drawing = None if pixels is None else sketch(pixels)
+    return SampleFacts(sample, image, mask, tuple(problems), tuple(digests), drawing, alignment)
+
+
+def _commonest(values: Int64[np.ndarray, "h w"]) -> int:
+    """The value of most pixels."""
+    found, counts = tally(values)
+    return int(found[counts.argmax()])
 
 
 def file_digest(path: Path) -> str:
