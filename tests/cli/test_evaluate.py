@@ -54,7 +54,8 @@ def test_every_number_is_under_a_line_that_says_what_it_is(run, cells, tmp_path)
     assert blocks[0].splitlines()[-1].split() == ["mean", f"{pooled.mean_dice:.3f}", "–", "–", "–"]
     t = found.threshold
     assert blocks[4].splitlines()[1] == (
-        f"AUC {t.auc:.4f}   F1 at 0.5 {t.f1_at_half:.3f}   best F1 {t.best_f1:.3f} at {t.best_threshold:.3f}"
+        f"AUC {t.auc:.4f}   F1 at 0.5 {t.f1_at_half:.3f}   best F1 {t.best_f1:.3f} at {t.best_threshold:.3f}   "
+        f"calibration error {t.calibration_error:.3f}"
     )
     best = found.boundary.best
     assert blocks[5].splitlines()[-1].split()[:3] == [f"{best.threshold:.2f}", "(best)", f"{best.rand_f:.3f}"]

@@ -40,7 +40,9 @@ def test_the_file_has_the_documented_keys():
     assert set(written["images"][0]) == {"name", "pixels", "at_half", "best", "objects"} | overlap
     assert set(written["pooled"]) == overlap
     assert set(written["per_image_mean"]) == {"absent"} | overlap
-    assert set(written["threshold"]) == {"auc", "f1_at_half", "best_f1", "best_threshold"}
+    assert set(written["threshold"]) == {
+        *("auc", "f1_at_half", "best_f1", "best_threshold", "calibration_error", "reliability")
+    }
     assert set(written["boundary"]) == {"class", "at_half", "best", "curve"}
     assert set(written["boundary"]["best"]) == set(written["boundary"]["curve"][0]) == regions
     assert set(written["baseline"]) == {"method", "pooled", "per_image_mean"}

@@ -75,7 +75,8 @@ def score_text(evaluation: "Evaluation") -> str:
         t = evaluation.threshold
         parts.append(
             f"Probability of {evaluation.positive}, all pixels together\n"
-            f"AUC {t.auc:.4f}   F1 at 0.5 {t.f1_at_half:.3f}   best F1 {t.best_f1:.3f} at {t.best_threshold:.3f}"
+            f"AUC {t.auc:.4f}   F1 at 0.5 {t.f1_at_half:.3f}   best F1 {t.best_f1:.3f} at {t.best_threshold:.3f}   "
+            f"calibration error {t.calibration_error:.3f}"
         )
     if evaluation.boundary is not None:
         rows = [

@@ -70,12 +70,16 @@ class ThresholdScores:
         f1_at_half: F1 score where the class is predicted from a probability of 0.5.
         best_f1: The highest F1 score of any threshold.
         best_threshold: The threshold that reaches it.
+        calibration_error: Expected calibration error; see `evaluation.calibration`.
+        reliability: For each group of probabilities its mean, the frequency of the class, and its share of the pixels.
     """
 
     auc: float
     f1_at_half: float
     best_f1: float
     best_threshold: float
+    calibration_error: float
+    reliability: tuple[tuple[float, float, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)

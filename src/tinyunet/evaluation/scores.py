@@ -13,6 +13,7 @@ from scipy import ndimage
 from tinyunet.errors import suggest
 from tinyunet.evaluation.baseline import OTSU
 from tinyunet.evaluation.boundary import HALF, RegionScores, best_common_threshold, mean_region_scores, region_scores
+from tinyunet.evaluation.calibration import calibration_error, reliability
 from tinyunet.evaluation.checks import IGNORE, check_distributions, check_fits, check_labels
 from tinyunet.evaluation.matching import ObjectCounts, ObjectScores, object_counts, object_scores
 from tinyunet.evaluation.overlap import (
@@ -235,7 +236,12 @@ def _mean(images: Sequence[OverlapScores]) -> MeanScores:
 def _threshold_scores(histogram: ProbabilityHistogram) -> ThresholdScores:
     best, threshold = best_f1(histogram)
     return ThresholdScores(
-        auc=roc_auc(histogram), f1_at_half=f1_score(histogram), best_f1=best, best_threshold=threshold
+        auc=roc_auc(histogram),
+        f1_at_half=f1_score(histogram),
+        best_f1=best,
+        best_threshold=threshold,
+        calibration_error=calibration_error(histogram),
+        reliability=tuple(tuple(row) for row in reliability(histogram).tolist()),
     )
 
 

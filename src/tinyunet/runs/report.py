@@ -102,13 +102,17 @@ def _evaluation_context(record: RunRecord) -> dict[str, Any]:
     evaluation = record.evaluation
     if evaluation is None:
         empty = dict.fromkeys(("class_tables", "region_charts"), ())
-        return {**empty, **dict.fromkeys(("object_table", "threshold_table", "region_table", "image_table"))}
+        return {
+            **empty,
+            **dict.fromkeys(("object_table", "threshold_table", "calibration_chart", "region_table", "image_table")),
+        }
     images = summary.images_text(record)
     colors = {info.name: info.color for info in record.labelling.classes} if record.labelling else {}
     return {
         "class_tables": scores.class_tables(evaluation, colors, images),
         "object_table": scores.object_table(evaluation, images),
         "threshold_table": scores.threshold_table(evaluation, images),
+        "calibration_chart": scores.calibration_chart(evaluation, images),
         "region_table": scores.region_table(evaluation, images),
         "region_charts": scores.region_charts(evaluation, images),
         "image_table": scores.image_table(evaluation),
