@@ -13,6 +13,9 @@ NAMES = (
     "adapted Rand F at 0.5",
     "variation of information, best threshold",
     "variation of information at 0.5",
+    "objects, AP at 0.5",
+    "objects, mean AP",
+    "objects, AP at 0.5 of the foreground's pieces",
 )
 
 
@@ -34,6 +37,7 @@ def pick(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
         half.get("rand_f"),
         best.get("voi"),
         half.get("voi"),
+        *objects(evaluation["objects"]),
     ]
     return dict(zip(NAMES, values, strict=True))
 
@@ -44,7 +48,22 @@ def pick_baseline(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
     if not baseline:
         return dict.fromkeys(NAMES)
     pooled, mean = dice(baseline, evaluation)
-    return {**dict.fromkeys(NAMES), NAMES[0]: pooled, NAMES[1]: mean, NAMES[2]: pooled}
+    found = evaluation["objects"]
+    ap = found and found["baseline"] and found["baseline"]["ap"][0]
+    return {
+        **dict.fromkeys(NAMES),
+        NAMES[0]: pooled,
+        NAMES[1]: mean,
+        NAMES[2]: pooled,
+        "objects, AP at 0.5": ap or None,
+    }
+
+
+def objects(scores: Mapping[str, Any] | None) -> tuple[float | None, ...]:
+    """Of the objects found: AP at 0.5 and its mean over the thresholds; and AP at 0.5 without parting them."""
+    if not scores:
+        return (None,) * 3
+    return scores["found"]["ap"][0], scores["found"]["mean_ap"], scores["plain"]["ap"][0]
 
 
 def dice(scores: Mapping[str, Any], evaluation: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import ablation, augmentation, loading, real, start, step
+from benchmarks import ablation, augmentation, loading, objects, real, start, step
 from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
 from benchmarks.peers import ours, plain_flax
 from benchmarks.peers.case import INFERENCE, STEP, Case
@@ -26,7 +26,7 @@ TINY_MODEL = [
 ]
 
 
-def evaluation(*, positive="cell", boundary=None):
+def evaluation(*, positive="cell", boundary=None, objects_=None):
     """What `tinyunet evaluate --json` writes, as far as the benchmarks read it."""
     overlap = {"dice": [0.9, 0.7], "mean_dice": 0.8}
     return {
@@ -37,6 +37,7 @@ def evaluation(*, positive="cell", boundary=None):
         "threshold": {"auc": 0.95, "f1_at_half": 0.7, "best_f1": 0.75} if positive else None,
         "boundary": boundary,
         "baseline": {"pooled": overlap, "per_image_mean": overlap} if positive else None,
+        "objects": objects_,
     }
 
 
@@ -94,7 +95,7 @@ def test_tables_by_hand():
 def test_scores_of_two_classes_are_the_positive_ones():
     found = pick(evaluation())
     assert [found[name] for name in NAMES[:5]] == [0.7, 0.6, 0.7, 0.75, 0.95]
-    assert [found[name] for name in NAMES[5:]] == [None] * 4
+    assert [found[name] for name in NAMES[5:]] == [None] * 7
 
 
 def test_scores_of_more_classes_are_means_over_them():
@@ -106,7 +107,14 @@ def test_scores_of_more_classes_are_means_over_them():
 def test_scores_of_boundaries():
     boundary = {"best": {"rand_f": 0.9, "voi": 0.4}, "at_half": {"rand_f": 0.8, "voi": 0.5}}
     found = pick(evaluation(boundary=boundary))
-    assert [found[name] for name in NAMES[5:]] == [0.9, 0.8, 0.4, 0.5]
+    assert [found[name] for name in NAMES[5:9]] == [0.9, 0.8, 0.4, 0.5]
+
+
+def test_scores_of_objects():
+    found, plain, otsu = ({"ap": [ap, ap / 2], "mean_ap": ap - 0.2} for ap in (0.8, 0.6, 0.5))
+    scored = evaluation(objects_={"found": found, "plain": plain, "baseline": otsu})
+    assert [pick(scored)[name] for name in NAMES[9:]] == [0.8, pytest.approx(0.6), 0.6]
+    assert [pick_baseline(scored)[name] for name in NAMES[9:]] == [0.5, None, None]
 
 
 def test_mean_of_an_incomplete_set_is_missing():
@@ -229,7 +237,9 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
 # scripts
 
 
-@pytest.mark.parametrize("script", [step, start, real, ablation, augmentation, loading], ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "script", [step, start, real, ablation, augmentation, loading, objects], ids=lambda s: s.__name__
+)
 def test_help(script, capsys):
     with pytest.raises(SystemExit, match="0"):
         script.main(["--help"])
@@ -281,6 +291,11 @@ def test_augmentation(monkeypatch, capsys):
     sizes = ["--batch", "1", "--patch", "8", "--margin", "2"]
     augmentation.main([*sizes, "--rounds", "1", "--turn-seconds", "0"])
     assert "everything (the default)" in capsys.readouterr().out
+
+
+def test_objects(capsys):
+    objects.main(["--side", "1", "--rounds", "1"])
+    assert "objects from probabilities" in capsys.readouterr().out
 
 
 def test_loading(capsys):
