@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the labels")
     parser.add_argument("--probabilities", action="store_true", help="write DIR/<name>.npy, float32 (h, w, classes)")
     parser.add_argument("--overlays", action="store_true", help="write DIR/<name>_overlay.png, to look at")
+    parser.add_argument("--uncertainty", action="store_true", help="write DIR/<name>_uncertainty.png: black is sure")
     parser.add_argument("--tta", action="store_true", help="average over eight flips and turns: slower, a bit better")
 
 
@@ -26,6 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.out,
         probabilities=arguments.probabilities,
         overlays=arguments.overlays,
+        uncertainty=arguments.uncertainty,
         tables=trained.finds_objects,
     )
     notes = predict_files(
@@ -33,6 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
         jobs,
         probabilities=arguments.probabilities,
         overlays=arguments.overlays,
+        uncertainty=arguments.uncertainty,
         tta=arguments.tta,
         quiet=arguments.quiet,
     )

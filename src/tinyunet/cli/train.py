@@ -25,38 +25,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="one value, as model.features=16",
     )
+    parser.add_argument(
+        "--folds", metavar="K", type=int, help="cross-validate: K networks, each scored on its K-th of the images"
+    )
     parser.add_argument("--init", metavar="RUN", type=Path, help="start from the weights of another run")
     parser.add_argument("--overwrite", action="store_true", help="replace a run that is there")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains, or goes on training, then says what to do next."""
+    from tinyunet.runs.folder import FOLDS
+    from tinyunet.runs.folds import resume_folds, train_folds
     from tinyunet.runs.train import resume, train
 
     if arguments.resume is not None:
-        others = ("data", "out", "minutes", "steps", "seed", "config", "init")
+        others = ("data", "out", "minutes", "steps", "seed", "config", "init", "folds")
         if any(getattr(arguments, name) is not None for name in others) or arguments.settings or arguments.overwrite:
             raise ConfigError("--resume takes everything from the run; give it no data and no other options.")
-        out = resume(arguments.resume, quiet=arguments.quiet).path
+        continued = resume_folds if (arguments.resume / FOLDS).is_file() else resume
+        out = continued(arguments.resume, quiet=arguments.quiet).path
         data = "DATA"
     else:
         for name, value in (("DATA", arguments.data), ("--out RUN", arguments.out)):
             if value is None:
                 raise ConfigError(f"{name} is missing: tinyunet train DATA --out RUN, or tinyunet train --resume RUN.")
         out, data = arguments.out, arguments.data
-        train(
-            data,
-            out,
-            minutes=arguments.minutes,
-            steps=arguments.steps,
-            seed=arguments.seed,
-            config=arguments.config,
-            settings=arguments.settings,
-            init=arguments.init,
-            overwrite=arguments.overwrite,
-            quiet=arguments.quiet,
-            started=STARTED,
-        )
-    print(f"weights  {out / 'model.safetensors'}")
+        if arguments.folds is not None and arguments.init is not None:
+            raise ConfigError("--folds begins each network anew: it does not go with --init.")
+        chosen = {
+            "minutes": arguments.minutes,
+            "steps": arguments.steps,
+            "seed": arguments.seed,
+            "config": arguments.config,
+            "settings": arguments.settings,
+            "overwrite": arguments.overwrite,
+            "quiet": arguments.quiet,
+        }
+        if arguments.folds is not None:
+            train_folds(data, out, folds=arguments.folds, **chosen)
+        else:
+            train(data, out, init=arguments.init, started=STARTED, **chosen)
+    if (out / "model.safetensors").is_file():
+        print(f"weights  {out / 'model.safetensors'}")
     print(f"report   {out / 'report.html'}")
     print(f"next     tinyunet evaluate {out} {data}")

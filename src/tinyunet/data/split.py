@@ -93,7 +93,7 @@ def resolve_split(folder: DataFolder, *, seed: int) -> Split:
                 f"{shown(folder.root)}: with one training image ({said['train'][0]}) there is none to validate with. "
                 "Declare a second one as train or val."
             )
-        ranked = _ranked(said["train"], seed=seed)
+        ranked = draw_order(said["train"], seed=seed)
         said["val"] = ranked[: _share(len(ranked))]
         said["train"] = ranked[_share(len(ranked)) :]
         notes = [f"The split is the declared one; without a val: {len(said['val'])} of train validate (seed {seed})."]
@@ -109,7 +109,7 @@ def _draw(folder: DataFolder, labelled: list[str], unlabelled: list[str], *, see
             f"{shown(folder.root)}: at least 2 images with masks are needed, one to train on and one to validate with, "
             f"got {len(labelled)}. Add more pairs."
         )
-    ranked = _ranked(labelled, seed=seed)
+    ranked = draw_order(labelled, seed=seed)
     val = _share(len(ranked))
     test = val if len(ranked) > 2 else 0
     counts = f"{len(ranked) - val - test} train, {val} val, {test} test"
@@ -129,6 +129,6 @@ def _share(count: int) -> int:
     return max(1, (_PERCENT * count + 50) // 100)
 
 
-def _ranked(names: Iterable[str], *, seed: int) -> list[str]:
+def draw_order(names: Iterable[str], *, seed: int) -> list[str]:
     """The names in an order that depends on the seed and on each name alone, not on any generator's version."""
     return sorted(names, key=lambda name: (hashlib.sha256(f"{seed}/{name}".encode()).digest(), name))

@@ -1,6 +1,8 @@
 """The files of a run folder, and how one comes into being: whole or not at all."""
 
+import json
 import os
+import re
 import shutil
 import tempfile
 import tomllib
@@ -23,6 +25,8 @@ WEIGHTS = "model.safetensors"
 EVALUATION = "evaluation.json"
 PREVIEWS = "previews"
 REPORT = "report.html"
+FOLDS = "folds.json"
+"""What makes a folder of runs one: the folds of a cross-validation, whose networks predict together."""
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:
@@ -89,6 +93,23 @@ def read_run_config(run: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from None
     return checked_config(tree, where=str(path))
+
+
+def read_folds(run: Path) -> dict[str, Any]:
+    """What `folds.json` says: the names of the folds' folders, and the minutes that each may take, or None.
+
+    Raises:
+        CheckpointError: It is damaged, or names something else than a folder inside the run.
+    """
+    path = run / FOLDS
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        names, minutes = table["folds"], table["minutes"]
+        if not names or not all(re.fullmatch(r"fold-\d+", name) for name in names):
+            raise ValueError(f"its folds are {names!r}")
+        return {"folds": names, "minutes": None if minutes is None else float(minutes)}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}. Train anew, or use one fold alone.") from None
 
 
 def checked_config(tree: dict[str, Any], *, where: str) -> Config:

@@ -12,6 +12,7 @@ from tinyunet.errors import DataError
 from tinyunet.evaluation.display import to_display
 from tinyunet.evaluation.overlay import object_colors, overlay, tints
 from tinyunet.objects.measure import measure_objects, table_text
+from tinyunet.prediction.uncertainty import normalised_entropy
 from tinyunet.runs.display import Display
 from tinyunet.runs.run import Run
 
@@ -28,6 +29,7 @@ class Job:
     probabilities: Path
     overlay: Path
     table: Path
+    uncertainty: Path
 
 
 def plan_jobs(
@@ -36,6 +38,7 @@ def plan_jobs(
     *,
     probabilities: bool = False,
     overlays: bool = False,
+    uncertainty: bool = False,
     tables: bool = False,
 ) -> list[Job]:
     """What to predict and where to put it.
@@ -48,6 +51,7 @@ def plan_jobs(
         out: The folder to write to.
         probabilities: They will be written too, so that their names must be free.
         overlays: The same of overlays.
+        uncertainty: The same of maps of uncertainty.
         tables: The same of tables of objects.
 
     Raises:
@@ -76,6 +80,7 @@ def plan_jobs(
             *(job.probabilities,) * probabilities,
             *(job.overlay,) * overlays,
             *(job.table,) * tables,
+            *(job.uncertainty,) * uncertainty,
         ):
             if (other := taken.setdefault(target, job.image)) != job.image:
                 problems.append(f"{other} and {job.image} would both write {target}; rename one, or use two --out.")
@@ -92,6 +97,7 @@ def predict_files(
     *,
     probabilities: bool = False,
     overlays: bool = False,
+    uncertainty: bool = False,
     tta: bool = False,
     quiet: bool = False,
 ) -> list[str]:
@@ -104,6 +110,8 @@ def predict_files(
         jobs: What `plan_jobs` gives.
         probabilities: Write the probabilities of all classes as well, `.npy`, float32 (h, w, k).
         overlays: Write the labels drawn over the image as well, as `_overlay.png`.
+        uncertainty: Write how unsure the network is as well, as `_uncertainty.png`: 0 where it is sure, 255 where all
+            classes are equally probable.
         tta: Test-time augmentation.
         quiet: Show no progress.
 
@@ -126,7 +134,9 @@ def predict_files(
                 image = run.channels.apply(read_image(job.image), where=str(job.image))
                 if np.ptp(image) == 0:
                     notes.append(f"{job.image} has one value everywhere; its labels mean nothing.")
-                _predict(run, job, image, probabilities=probabilities, overlays=overlays, tta=tta)
+                _predict(
+                    run, job, image, probabilities=probabilities, overlays=overlays, uncertainty=uncertainty, tta=tta
+                )
             except DataError as error:
                 problems += error.problems
             display.count(done, job.image.name)
@@ -135,11 +145,16 @@ def predict_files(
     return notes
 
 
-def _predict(run: Run, job: Job, image: np.ndarray, *, probabilities: bool, overlays: bool, tta: bool) -> None:
-    if probabilities:
+def _predict(
+    run: Run, job: Job, image: np.ndarray, *, probabilities: bool, overlays: bool, uncertainty: bool, tta: bool
+) -> None:
+    if probabilities or uncertainty:
         scores = run.probabilities(image, tta=tta)
         labels = run.decide(scores)
-        write_array(job.probabilities, scores)
+        if probabilities:
+            write_array(job.probabilities, scores)
+        if uncertainty:
+            write_png(job.uncertainty, np.round(255 * normalised_entropy(scores)).astype(np.uint8))
     else:
         labels = run.predict(image, tta=tta)
     many = run.finds_objects and labels.max() >= 2**16 and job.labels.suffix == ".png"  # which holds 16 bits
@@ -156,4 +171,11 @@ def _predict(run: Run, job: Job, image: np.ndarray, *, probabilities: bool, over
 def _job(image: Path, out: Path) -> Job:
     name, suffix = stem(image), image.suffix.lower()
     labels = f"{name}_labels.npy" if suffix == ".npy" else name + LOSSLESS.get(suffix, ".png")
-    return Job(image, out / labels, out / f"{name}.npy", out / f"{name}_overlay.png", out / f"{name}.csv")
+    return Job(
+        image,
+        labels=out / labels,
+        probabilities=out / f"{name}.npy",
+        overlay=out / f"{name}_overlay.png",
+        table=out / f"{name}.csv",
+        uncertainty=out / f"{name}_uncertainty.png",
+    )

@@ -21,7 +21,7 @@ from tinyunet.prediction.predict import Forward, Progress, predict_labels, predi
 from tinyunet.prediction.tiles import TileSpec
 from tinyunet.runs.build import build_model, build_probabilities, build_tiles, network_classes
 from tinyunet.runs.config import Config
-from tinyunet.runs.folder import WEIGHTS, read_run_config
+from tinyunet.runs.folder import FOLDS, WEIGHTS, read_folds, read_run_config
 from tinyunet.runs.weights import read_weights
 from tinyunet.training.state import Variables
 
@@ -34,11 +34,13 @@ class Run:
         path: The run folder, or the single `model.safetensors` it was loaded from.
         config: How it was trained.
         variables: Parameters and batch statistics.
+        others: Those of further networks of the same kind, as folds have; probabilities are the mean over all.
     """
 
     path: Path
     config: Config
     variables: Variables
+    others: tuple[Variables, ...] = ()
 
     @property
     def labelling(self) -> Labelling:
@@ -113,7 +115,8 @@ class Run:
             tiles: Float32[np.ndarray, "n h w c"], valid: Bool[np.ndarray, "n h w 1"]
         ) -> Float[Array, "n oh ow k"]:
             try:
-                return compiled(self.variables, tiles, valid)
+                members = [compiled(variables, tiles, valid) for variables in (self.variables, *self.others)]
+                return sum(members[1:], start=members[0]) / len(members)
             except (AttributeError, FlaxError, TypeError, ValueError):
                 # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
                 if misfit := _misfit(self.variables, model, channels=self.channels.used):
@@ -143,6 +146,8 @@ def load(path: str | Path) -> Run:
     path = Path(path)
     if not path.exists():
         raise CheckpointError(f"There is no run at {path}; runs are made by `tinyunet train`.")
+    if (path / FOLDS).is_file():
+        return _load_folds(path)
     if path.is_dir():
         # A folder says itself what it is; its weights may have been copied in from elsewhere.
         read_run_config(path)
@@ -150,6 +155,13 @@ def load(path: str | Path) -> Run:
     if None in (config.data.labelling, config.data.channels, config.data.normalisation):
         raise CheckpointError(f"{path} does not say what its labels, channels and values mean; it cannot be used.")
     return Run(path, config, variables)
+
+
+def _load_folds(path: Path) -> Run:
+    """The networks of all folds as one run."""
+    folds = [load(path / name) for name in read_folds(path)["folds"]]
+    first, *others = folds
+    return Run(path, read_run_config(path), first.variables, tuple(run.variables for run in others))
 
 
 def _misfit(variables: Variables, model: Segmenter, *, channels: int) -> str | None:

@@ -81,7 +81,34 @@ def train(
     started = time.monotonic() if started is None else started
     data, out = Path(data), Path(out)
     refuse_existing(out, overwrite=overwrite)
-    wanted = _with_length(read_config(Path(config) if config else None, settings), minutes, steps, seed)
+    wanted = with_length(read_config(Path(config) if config else None, settings), minutes, steps, seed)
+    call = {"steps": steps, "seed": seed, "config": config, "settings": list(settings), "init": init}
+    return begin(wanted, data, out, minutes=minutes, init=init, call=call, quiet=quiet, started=started)
+
+
+def begin(
+    wanted: Config,
+    data: Path,
+    out: Path,
+    *,
+    minutes: float | None,
+    init: str | Path | None,
+    call: dict[str, Any],
+    quiet: bool,
+    started: float,
+) -> Run:
+    """Trains from a configuration, in a run folder that is free to be made.
+
+    Args:
+        wanted: What the user asked for.
+        data: The data set.
+        out: The run folder to make.
+        minutes: As for `train`.
+        init: As for `train`.
+        call: The options of `train` that say the same, for the record.
+        quiet: Show no progress.
+        started: When the work began, on `time.monotonic`.
+    """
     resolved, examination = resolve(wanted, data)
     display = Display(0, quiet=quiet)
     for note in examination.notes:
@@ -98,14 +125,12 @@ def train(
         display.say(f"{count} steps of {timing.step:.2f} s fit into {minutes:g} minutes.")
     with new_run(out) as folder:
         write_config(folder, resolved)
-        with replace_file(folder / FINGERPRINT) as temporary:
-            temporary.write_text(json.dumps(examination.fingerprint.to_dict(), indent=1), encoding="utf-8")
+        write_fingerprint(folder, examination)
         if init is not None:
             session.save_start(folder)
-        call = {"steps": steps, "seed": seed, "config": config, "settings": list(settings), "init": init}
         if minutes is not None:  # what repeats it
-            call["steps"] = resolved.train.steps
-            call["settings"] = [*settings, f"train.validations={resolved.train.validations}"]
+            looks = f"train.validations={resolved.train.validations}"
+            call = {**call, "steps": resolved.train.steps, "settings": [*call["settings"], looks]}
         Log(folder / LOG).write("start", 0, **_machine(resolved, session.variables), command=_command(data, out, call))
         for note in examination.notes:
             Log(folder / LOG).write("note", 0, text=note)
@@ -170,7 +195,13 @@ _LAST_WORDS = {
 }
 
 
-def _with_length(config: Config, minutes: float | None, steps: int | None, seed: int | None) -> Config:
+def write_fingerprint(folder: Path, examination: Examination) -> None:
+    """Writes `fingerprint.json` into a run folder."""
+    with replace_file(folder / FINGERPRINT) as temporary:
+        temporary.write_text(json.dumps(examination.fingerprint.to_dict(), indent=1), encoding="utf-8")
+
+
+def with_length(config: Config, minutes: float | None, steps: int | None, seed: int | None) -> Config:
     """The configuration with what the command line says of length and seed."""
     if minutes is not None and steps is not None:
         raise ConfigError("Give either --minutes or --steps, not both.")
