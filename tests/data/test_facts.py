@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from tinyunet.data.facts import MAX_VALUES, file_digest, image_facts, mask_facts, measure, tally
-from tinyunet.data.folder import Sample
 from tinyunet.data.masks import RawMask
+from tinyunet.data.sample import Sample
 from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects
 from tinyunet.errors import DataError
 

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as arrays
 
 from tinyunet.data.facts import SampleFacts, image_facts, mask_facts
 from tinyunet.data.fingerprint import Fingerprint, class_counts, summarise, used_channels
-from tinyunet.data.folder import Sample
 from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.masks import RawMask
 from tinyunet.data.normalise import ChannelRule
+from tinyunet.data.sample import Sample
 
 GREY = ChannelRule(drop_alpha=False, collapse_grey=False, used=1)
 CLASSES = (ClassInfo("background", 0, "#000000"), ClassInfo("cell", 255, "#ffffff"))

@@ -3,7 +3,8 @@ import random
 
 import pytest
 
-from tinyunet.data.folder import DataFolder, Sample, open_folder, scan_folder
+from tinyunet.data.folder import DataFolder, open_folder, scan_folder
+from tinyunet.data.sample import Sample
 from tinyunet.data.spec import DatasetSpec
 from tinyunet.errors import ConfigError, DataError
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyunet.data.folder import DataFolder, Sample
+from tinyunet.data.folder import DataFolder
+from tinyunet.data.sample import Sample
 from tinyunet.data.split import Split, resolve_split
 from tinyunet.errors import DataError
 

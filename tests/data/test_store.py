@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tinyunet.data import store as module
-from tinyunet.data.folder import Sample
 from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
+from tinyunet.data.sample import Sample
 from tinyunet.data.store import ImageStore
 from tinyunet.errors import DataError
 
@@ -49,8 +49,8 @@ def samples(tmp_path_factory):
 def opened(monkeypatch):
     """The names of the image files that were read, in order."""
     names = []
-    read = module.read_image
-    monkeypatch.setattr(module, "read_image", lambda path: names.append(path.stem) or read(path))
+    read = module.sample_image
+    monkeypatch.setattr(module, "sample_image", lambda sample: names.append(sample.name) or read(sample))
     return names
 
 
@@ -119,8 +119,8 @@ def test_many_threads_get_the_right_images(samples):
 
 def test_an_image_that_two_threads_read_at_once_is_counted_once(samples, monkeypatch):
     both = threading.Barrier(2)
-    read = module.read_image
-    monkeypatch.setattr(module, "read_image", lambda path: both.wait(timeout=30) is None or read(path))
+    read = module.sample_image
+    monkeypatch.setattr(module, "sample_image", lambda sample: both.wait(timeout=30) is None or read(sample))
     store = open_store(samples)
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(store, [0, 0]))

@@ -11,12 +11,13 @@ from typing import Any
 from tinyunet.data.channels import decide_channels
 from tinyunet.data.facts import MaskFacts, SampleFacts, measure
 from tinyunet.data.fingerprint import Fingerprint, summarise
-from tinyunet.data.folder import DataFolder, Sample, scan_folder
+from tinyunet.data.folder import DataFolder, scan_folder
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.meaning import as_kind, decide_kind, decide_labelling
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.readers import shown
 from tinyunet.data.remarks import remarks
+from tinyunet.data.sample import Sample
 from tinyunet.data.spec import DatasetSpec, check_task
 from tinyunet.data.split import Split, resolve_split
 from tinyunet.errors import DataError

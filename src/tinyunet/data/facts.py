@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from tinyunet.data.alignment import Alignment, align
-from tinyunet.data.folder import Sample
 from tinyunet.data.likeness import sketch
 from tinyunet.data.masks import Kind, RawMask, read_mask
 from tinyunet.data.normalise import has_opaque_alpha, is_grey
-from tinyunet.data.readers import read_image, shown
+from tinyunet.data.readers import shown
+from tinyunet.data.sample import Sample, sample_image
 from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects
 from tinyunet.errors import DataError
 
@@ -115,9 +115,9 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     digests: list[str] = []
     image = mask = pixels = drawn = alignment = None
     try:
-        pixels = read_image(sample.image)
+        pixels = sample_image(sample)
         image = image_facts(pixels)
-        digests.append(file_digest(sample.image))
+        digests += [file_digest(path) for path in sample.files]
     except DataError as error:
         problems += error.problems
     try:

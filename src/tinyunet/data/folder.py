@@ -5,29 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tinyunet.data.nnunet import is_nnunet, scan_nnunet
 from tinyunet.data.readers import SUFFIXES, shown, stem
+from tinyunet.data.sample import Sample
 from tinyunet.data.spec import DatasetSpec, read_spec
 from tinyunet.data.splitfile import read_split_file
 from tinyunet.errors import DataError
 
 _PARTS = ("train", "val", "test")
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini", "@eadir", "__macosx")  # what operating systems leave behind
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image and what is known about it.
-
-    Args:
-        name: The image's stem. Where the same stem occurs in several of train/, val/ and test/, the part stands in
-            front ("train-001"), so that a name is unique in its data set.
-        image: The image's file.
-        mask: The mask's file; None for an image that is declared `unlabelled`.
-    """
-
-    name: str
-    image: Path
-    mask: Path | None
 
 
 @dataclass(frozen=True)
@@ -50,8 +36,9 @@ class DataFolder:
 def open_folder(path: Path | str, *, minimum_pairs: int = 2) -> DataFolder:
     """Find the images and masks of a data set.
 
-    Two layouts are read: `images/` and `masks/` with equal stems (and an optional `split.csv`), or `train/`, `val/`
-    and `test/`, each with `images/` and `masks/`. Hidden files and those that operating systems leave are ignored.
+    Three layouts are read: `images/` and `masks/` with equal stems (and an optional `split.csv`); `train/`, `val/` and
+    `test/`, each with `images/` and `masks/`; and that of nnU-Net, see `tinyunet.data.nnunet`. Hidden files and those
+    that operating systems leave are ignored.
 
     Args:
         path: The folder.
@@ -91,6 +78,11 @@ def scan_folder(path: Path | str, *, minimum_pairs: int = 2) -> tuple[DataFolder
         ConfigError: `dataset.toml` cannot be used.
     """
     root = Path(path)
+    if is_nnunet(root):
+        found_samples, division, meaning, flaws = scan_nnunet(root)
+        return DataFolder(root, tuple(found_samples), division, meaning), flaws + _too_few(
+            root, found_samples, minimum_pairs
+        )
     parts = _layout(root)
     spec = read_spec(root / "dataset.toml")
     problems: list[str] = []
@@ -115,12 +107,7 @@ def scan_folder(path: Path | str, *, minimum_pairs: int = 2) -> tuple[DataFolder
                 samples.append(Sample(unique, images[name], None if name in unlabelled else masks[name]))
                 if declared is not None:  # an image that split.csv forgot is a problem already; train lets us go on
                     declared.setdefault(unique, part or "train")
-    pairs = sum(sample.mask is not None for sample in samples)
-    if pairs < minimum_pairs:
-        problems.append(
-            f"{shown(root)} must hold at least {minimum_pairs} images with masks of the same stem, got {pairs}. "
-            "Give each image images/NAME.png its mask masks/NAME.png."
-        )
+    problems += _too_few(root, samples, minimum_pairs)
     problems += [
         f"{shown(root)}: the name {name!r} must be that of one image, got several. Rename all but one."
         for name in sorted(_twice(sample.name for sample in samples))
@@ -129,6 +116,17 @@ def scan_folder(path: Path | str, *, minimum_pairs: int = 2) -> tuple[DataFolder
     if declared is not None:
         declared = {sample.name: declared[sample.name] for sample in samples}
     return DataFolder(root, tuple(samples), declared, spec), problems
+
+
+def _too_few(root: Path, samples: list[Sample], minimum_pairs: int) -> list[str]:
+    """The problem that there are fewer pairs than are needed."""
+    pairs = sum(sample.mask is not None for sample in samples)
+    if pairs >= minimum_pairs:
+        return []
+    return [
+        f"{shown(root)} must hold at least {minimum_pairs} images with masks of the same stem, got {pairs}. "
+        "Give each image images/NAME.png its mask masks/NAME.png."
+    ]
 
 
 def _layout(root: Path) -> tuple[str, ...]:

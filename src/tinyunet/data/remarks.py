@@ -6,10 +6,10 @@ from pathlib import Path
 from tinyunet.data.alignment import strangers
 from tinyunet.data.facts import SampleFacts
 from tinyunet.data.fingerprint import Fingerprint
-from tinyunet.data.folder import Sample
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.likeness import lookalikes
 from tinyunet.data.readers import shown
+from tinyunet.data.sample import Sample
 from tinyunet.data.split import Split
 
 SMALL_PX = 16

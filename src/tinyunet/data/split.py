@@ -71,7 +71,7 @@ def resolve_split(folder: DataFolder, *, seed: int) -> Split:
 
     Example:
         >>> from pathlib import Path
-        >>> from tinyunet.data.folder import Sample
+        >>> from tinyunet.data.sample import Sample
         >>> pair = lambda name: Sample(name, Path("images", name + ".png"), Path("masks", name + ".png"))
         >>> split = resolve_split(DataFolder(Path(), (pair("a"), pair("b"))), seed=0)
         >>> len(split.train), len(split.val), len(split.test)

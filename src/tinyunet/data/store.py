@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float32, Int
 
-from tinyunet.data.folder import Sample
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.masks import read_mask
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
-from tinyunet.data.readers import read_header, read_image
+from tinyunet.data.sample import Sample, sample_header, sample_image
 from tinyunet.errors import DataError
 
 Target = Callable[[Int[np.ndarray, "h w"]], Int[np.ndarray, "h w"]]
@@ -59,7 +58,7 @@ class ImageStore:
 
     def shape(self, position: int) -> tuple[int, int]:
         """Height and width of the image at a position, from its header alone."""
-        header = read_header(self.samples[position].image)
+        header = sample_header(self.samples[position])
         return header.height, header.width
 
     def __call__(self, position: int) -> Labelled:
@@ -84,7 +83,7 @@ class ImageStore:
     def _read(self, sample: Sample) -> Labelled:
         if sample.mask is None:
             raise DataError(f"{sample.image} has no mask; it cannot be trained on or scored.")
-        image = self.channels.apply(read_image(sample.image), where=str(sample.image))
+        image = self.channels.apply(sample_image(sample), where=str(sample.image))
         labels = self.labelling.encode(read_mask(sample.mask), where=str(sample.mask))
         if image.shape[:-1] != labels.shape:
             raise DataError(

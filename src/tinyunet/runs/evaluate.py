@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from tinyunet.data.folder import DataFolder, open_folder
-from tinyunet.data.readers import read_image
+from tinyunet.data.sample import sample_image
 from tinyunet.data.split import Split, resolve_split
 from tinyunet.data.store import ImageStore
 from tinyunet.data.writers import write_png, write_text
@@ -129,8 +129,8 @@ def choose_images(run: Run, folder: DataFolder, split: Part | None) -> tuple[Par
 def _raw(run: Run, store: ImageStore, position: int) -> tuple[np.ndarray, np.ndarray]:
     """An image as its file holds it, in the channels that are used, and its labels."""
     _, labels = store(position)
-    path = store.samples[position].image
-    return run.channels.apply(read_image(path), where=str(path)), labels
+    sample = store.samples[position]
+    return run.channels.apply(sample_image(sample), where=str(sample.image)), labels
 
 
 def _classes(run: Run, labels: np.ndarray) -> np.ndarray:

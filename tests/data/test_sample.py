@@ -1,0 +1,40 @@
+import re
+
+import numpy as np
+import pytest
+from reference import tiny
+
+from tinyunet.data.readers import read_image
+from tinyunet.data.sample import Sample, sample_header, sample_image
+from tinyunet.errors import DataError
+
+
+@pytest.fixture
+def files(tmp_path):
+    """An RGB file and two grey ones of one size."""
+    rng = np.random.default_rng(0)
+    for name, shape in (("a", (5, 7, 3)), ("b", (5, 7)), ("c", (5, 7))):
+        tiny.save(tmp_path / f"{name}.png", rng.integers(0, 256, shape).astype(np.uint8))
+    return [tmp_path / f"{name}.png" for name in "abc"]
+
+
+def test_a_sample_of_one_file_is_the_file(files):
+    sample = Sample("a", files[0], None)
+    np.testing.assert_array_equal(sample_image(sample), read_image(files[0]))
+    assert sample_header(sample).channels == 3
+
+
+def test_the_channels_of_several_files_come_after_one_another(files):
+    sample = Sample("a", files[0], None, more=tuple(files[1:]))
+    assert sample.files == tuple(files)
+    image, header = sample_image(sample), sample_header(sample)
+    np.testing.assert_array_equal(image[..., 3:4], read_image(files[1]))
+    np.testing.assert_array_equal(image[..., 4:], read_image(files[2]))
+    assert (header.height, header.width, header.channels) == image.shape == (5, 7, 5)
+
+
+def test_files_of_other_sizes_are_named(files, tmp_path):
+    tiny.save(tmp_path / "d.png", np.zeros((4, 7), np.uint8))
+    message = f"{tmp_path}/d.png is 4×7 pixels and {files[0]} 5×7; they must be equal."
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        sample_image(Sample("a", files[0], None, more=(tmp_path / "d.png",)))
