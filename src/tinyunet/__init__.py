@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from tinyunet.models.segmenter import Segmenter
     from tinyunet.models.unet import UNet
     from tinyunet.runs.evaluate import evaluate
+    from tinyunet.runs.folds import train_folds
     from tinyunet.runs.run import Run, load
     from tinyunet.runs.train import train
     from tinyunet.seed import unet_forward
 
 __all__ = [
     "train",
+    "train_folds",
     "load",
     "evaluate",
     "Run",
@@ -41,6 +43,7 @@ __all__ = [
 # Where each public name lives; the imports above say the same to type checkers and editors, and a test compares them.
 _HOME = {
     "train": "tinyunet.runs.train",
+    "train_folds": "tinyunet.runs.folds",
     "load": "tinyunet.runs.run",
     "evaluate": "tinyunet.runs.evaluate",
     "Run": "tinyunet.runs.run",
