@@ -17,6 +17,7 @@ from tinyunet.data.normalise import ChannelRule, Normalisation
 from tinyunet.data.split import Split
 from tinyunet.errors import ConfigError, TinyUNetError
 from tinyunet.models.presets import PRESETS, ModelConfig
+from tinyunet.objects.target import ObjectConfig
 from tinyunet.runs.config import FORMAT, Config, DataConfig, TrainConfig, config_from_dict, config_to_dict, read_config
 from tinyunet.training.losses import LossConfig
 from tinyunet.training.optimiser import OptimiserConfig
@@ -61,7 +62,18 @@ FULL = Config(
         elastic_grid_px=21.0,
     ),
     loss=LossConfig(cross_entropy=0.51, dice=0.26, class_weights=(1.0, 2.5)),
-    optimiser=OptimiserConfig(learning_rate=0.11, warmup_share=0.21, weight_decay=0.31, clip_norm=0.41, ema_decay=0.51),
+    objects=ObjectConfig(
+        rim_px=1.5, rim_share=0.31, core_probability=0.41, foreground_probability=0.61, smallest_px=71
+    ),
+    optimiser=OptimiserConfig(
+        kind="adamw",
+        learning_rate=0.11,
+        warmup_share=0.21,
+        weight_decay=0.31,
+        clip_norm=0.41,
+        ema_decay=0.51,
+        muon_rms=0.61,
+    ),
     train=TrainConfig(steps=7, stop_after=3, validations=2, checkpoint_seconds=1.5),
 )
 
@@ -107,7 +119,16 @@ CONFIGS = st.builds(
     ),
     batches=st.builds(BatchConfig, st.integers(8, 512), st.integers(0, 64), st.integers(1, 16), st.floats(0, 1)),
     loss=st.builds(LossConfig, POSITIVE, st.floats(0, 10), st.lists(POSITIVE, max_size=3).map(tuple)),
-    optimiser=st.builds(OptimiserConfig, POSITIVE, SHARE, st.floats(0, 1), POSITIVE, SHARE),
+    objects=st.builds(ObjectConfig, rim_px=POSITIVE, smallest_px=st.integers(1, 99)),
+    optimiser=st.builds(
+        OptimiserConfig,
+        kind=st.sampled_from(["muon", "adamw"]),
+        learning_rate=POSITIVE,
+        warmup_share=SHARE,
+        weight_decay=st.floats(0, 1),
+        clip_norm=POSITIVE,
+        ema_decay=SHARE,
+    ),
     train=st.builds(TrainConfig, st.integers(1, 10**6), st.integers(0, 9), st.integers(1, 99), POSITIVE),
 )
 
