@@ -127,34 +127,6 @@ def test_the_decay_is_not_negative(value):
         OptimiserConfig(weight_decay=value)
 
 
-def orthogonal(matrix, steps=5):
-    """The Newton-Schulz iteration of Jordan et al. (2024) as they print it, on the wide side."""
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (np.linalg.norm(x) + 1e-8)
-    for _ in range(steps):
-        a = x @ x.T
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
-
-
-@pytest.mark.parametrize("shape", [(3, 3, 4, 6), (2, 2, 2, 3, 5), (1, 1, 3, 8), (7, 4)])
-def test_muon_agrees_with_the_published_iteration_in_float64(shape):
-    rng = np.random.default_rng(0)
-    params = {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[-1])}
-    transformation = optimiser(OptimiserConfig(weight_decay=0.0, clip_norm=1e9, muon_rms=0.5))
-    state, mean = transformation.init(params), np.zeros(shape)
-    for step in range(1, 5):
-        gradient = rng.normal(size=shape)
-        tree = {"kernel": jnp.asarray(gradient, jnp.float32), "bias": jnp.ones(shape[-1])}
-        direction, state = transformation.update(tree, state, params)
-        mean = 0.95 * mean + 0.05 * gradient
-        # Nesterov's look ahead, both parts freed of their bias towards zero, as optax has it.
-        ahead = 0.95 * mean / (1 - 0.95 ** (step + 1)) + 0.05 * gradient / (1 - 0.95**step)
-        matrix = ahead.reshape(-1, shape[-1])
-        expected = 0.5 * np.sqrt(max(matrix.shape)) * orthogonal(matrix)
-        np.testing.assert_allclose(direction["kernel"], expected.reshape(shape), atol=2e-4)
-
-
 def test_muon_leaves_the_first_convolution_and_the_head_to_adam():
     segmenter = Segmenter(classes=2, unet=UNet(features=2, depth=1, convs_per_block=2, residual=True))
     image = jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.float32)
@@ -163,15 +135,3 @@ def test_muon_leaves_the_first_convolution_and_the_head_to_adam():
     left = {name for name, hidden in marks.items() if name.endswith("/kernel") and not hidden}
     assert left == {"head/kernel", "unet/ConvBlock_0/Conv_0/kernel"}
     assert not any(hidden for name, hidden in marks.items() if not name.endswith("/kernel"))
-
-
-def test_muon_learns_all_directions_of_a_kernel_at_about_one_speed():
-    gradient = np.zeros((3, 3, 4, 8), np.float32)
-    gradient.reshape(36, 8)[:8] = np.diag([1000.0, 300, 100, 30, 10, 5, 3, 1])
-    params = {"kernel": jnp.zeros(gradient.shape)}
-    transformation = optimiser(OptimiserConfig(weight_decay=0.0))
-    direction, _ = transformation.update({"kernel": jnp.asarray(gradient)}, transformation.init(params), params)
-    strengths = np.linalg.svd(np.asarray(direction["kernel"]).reshape(36, 8))[1]
-    assert strengths.max() / strengths[5] < 2  # the gradient's own ratio is 200
-    rms = float(jnp.sqrt(jnp.mean(direction["kernel"] ** 2)))
-    assert rms == pytest.approx(0.4, rel=0.35)

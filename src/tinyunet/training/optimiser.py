@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import jax
 import optax
-from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 from tinyunet.errors import ConfigError
+from tinyunet.training.muon import scale_by_muon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,39 +82,19 @@ def learning_rate(step: int, config: OptimiserConfig, *, steps: int) -> float:
 def optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
     """Clipping by the global norm, then Muon's or Adam's direction and the decay, to be multiplied by minus the rate.
 
-    Muon takes a kernel as a matrix of (window times channels in) rows and (channels out) columns and moves it by
-
-        muon_rms sqrt(max(rows, columns)) U V^T,     M = U S V^T the momentum of its gradient,
-
-    so that all its directions are learnt at one speed, where Adam follows the few strong ones. U V^T comes from five
-    Newton-Schulz steps. Its entries have a root mean square of 1 / sqrt(max(rows, columns)), hence the factor.
-
     The rate is an argument of the step and not part of the program, so that one compiled program serves trainings of
     any length.
 
     References:
-        Jordan et al. (2024), Muon: An optimizer for hidden layers in neural networks; Liu et al. (2025), Muon is
-        scalable for LLM training, section 2.2, for the factor; Loshchilov and Hutter (2019), Decoupled weight decay
-        regularization, algorithm 2.
+        Loshchilov and Hutter (2019), Decoupled weight decay regularization, algorithm 2; for Muon see
+        `tinyunet.training.muon`.
     """
-    hidden = optax.scale_by_adam() if config.kind == "adamw" else _muon(config.muon_rms)
+    hidden = optax.scale_by_adam() if config.kind == "adamw" else scale_by_muon(rms=config.muon_rms)
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.partition({True: hidden, False: optax.scale_by_adam()}, is_hidden),
         optax.add_decayed_weights(config.weight_decay, mask=_is_kernel),
     )
-
-
-def _muon(rms: float) -> optax.GradientTransformation:
-    """Muon's direction for a tree of kernels."""
-
-    def as_matrices(kernels: optax.Params) -> optax.Params:
-        return jax.tree.map(lambda k: MuonDimensionNumbers(tuple(range(k.ndim - 1)), k.ndim - 1), kernels)
-
-    def scaled(directions: optax.Updates, _: optax.Params | None) -> optax.Updates:
-        return jax.tree.map(lambda d: rms * math.sqrt(max(d.size // d.shape[-1], d.shape[-1])) * d, directions)
-
-    return optax.chain(scale_by_muon(weight_dimension_numbers=as_matrices), optax.stateless(scaled))
 
 
 def is_hidden(params: optax.Params) -> optax.Params:
