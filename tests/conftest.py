@@ -6,6 +6,7 @@ This file is loaded before any test imports tinyunet, in every worker process an
 import hashlib
 import os
 import platform
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +16,10 @@ from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
 REAL_DATA_SETS = ("isbi2012", "nuclei")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is where a shell runs the tests in the background, and no Ctrl-C would arrive in those that send one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def processor() -> str:
