@@ -129,7 +129,7 @@ def test_the_summary_is_plain_text(cells):
         f"{(MASK == 0).mean():.2%}",
         *["of", "the", "pixels,", "in", "4", "masks"],
     ]
-    assert [line.split()[0] for line in lines[8:]] == [*["note"] * (len(lines) - 9), "problem"]
+    assert [line.split()[0] for line in lines[8:]] == ["note", "note", "note", "problem"]
 
 
 def test_everything_goes_into_json(cells):

@@ -67,5 +67,6 @@ def run(arguments: argparse.Namespace) -> None:
             train(data, out, init=arguments.init, started=STARTED, **chosen)
     if (out / "model.safetensors").is_file():
         print(f"weights  {out / 'model.safetensors'}")
-    print(f"report   {out / 'report.html'}")
+    if (out / "report.html").is_file():  # not yet where folds were stopped
+        print(f"report   {out / 'report.html'}")
     print(f"next     tinyunet evaluate {out} {data}")
