@@ -54,7 +54,7 @@ def write_split(root: Path, *, seed: int) -> str:
         ConfigError: The data set declares a split already.
     """
     from tinyunet.data.folder import scan_folder
-    from tinyunet.data.readers import SUFFIXES, stem
+    from tinyunet.data.readers import SUFFIXES, stem, suffix
     from tinyunet.data.split import resolve_split
     from tinyunet.data.writers import write_text
 
@@ -66,7 +66,7 @@ def write_split(root: Path, *, seed: int) -> str:
         raise ConfigError(f"{root} says by its sub-folders which image is for what; a split.csv would contradict them.")
     split = resolve_split(folder, seed=seed)
     # Without a split.csv a sample has a mask; the images without one are known by their files alone.
-    images = {stem(path) for path in (root / "images").iterdir() if path.suffix.lower() in SUFFIXES}
+    images = {stem(path) for path in (root / "images").iterdir() if suffix(path) in SUFFIXES}
     bare = {name for name in images if not name.startswith(".")} - {sample.name for sample in folder.samples}
     parts = {"train": split.train, "val": split.val, "test": split.test, "unlabelled": tuple(bare)}
     text = io.StringIO()

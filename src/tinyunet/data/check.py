@@ -1,6 +1,7 @@
 """Look at a whole data set before anything is trained on it: everything that is wrong, and what was understood."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -64,7 +65,7 @@ class Examination:
         """The findings as plain text, one line each, problems last."""
         found = self.fingerprint
         sizes = sorted(found.sizes.items(), key=lambda item: (-item[1], item[0]))
-        shown_sizes = [f"{height}×{width} ({count})" for (height, width), count in sizes[:6]]
+        shown_sizes = [f"{'×'.join(map(str, size))} ({count})" for size, count in sizes[:6]]
         shown_sizes += [f"and {len(sizes) - 6} other sizes"] if len(sizes) > 6 else []
         stored = ", ".join(f"{channels}" for channels in found.stored_channels)
         low, high = min(found.channel_min, default=0.0), max(found.channel_max, default=0.0)
@@ -72,7 +73,8 @@ class Examination:
         width = max(len(name) for name in self.labelling.names)
         return [
             f"{shown(self.folder.root)}: {found.images} images, {found.labelled} of them with a mask",
-            f"sizes     {', '.join(shown_sizes) or 'none'} (height×width)",
+            f"sizes     {', '.join(shown_sizes) or 'none'} ({'depth×' * (found.dimensions == 3)}height×width)",
+            *self._spacings(),
             f"values    {', '.join(found.dtypes) or 'none'}, {low:g} to {high:g} in training",
             f"channels  {stored or 'none'} stored, {self.channels.used} used",
             f"split     {', '.join(f'{count} {name}' for name, count in parts.items() if count)}",
@@ -86,6 +88,14 @@ class Examination:
             *(f"note      {note}" for note in self.notes),
             *(f"problem   {problem}" for problem in self.problems),
         ]
+
+    def _spacings(self) -> list[str]:
+        """The line of the sizes of pixels, where files say any."""
+        known = sorted(((count, size) for size, count in self.fingerprint.spacings.items() if size), reverse=True)
+        if not known:
+            return []
+        texts = [f"{' × '.join(f'{x:g}' for x in size)} ({count})" for count, size in known[:6]]
+        return [f"spacing   {', '.join(texts)}{' and others' if len(known) > 6 else ''}"]
 
     def to_dict(self) -> dict[str, Any]:
         """The findings for JSON."""
@@ -130,6 +140,8 @@ def examine(
     facts = list(_measured(folder.samples, spec, progress=progress))
     for one in facts:
         problems += one.problems
+    facts, odd = _same_dimensions(facts)
+    problems += odd
     images = [(one.sample.image, one.image) for one in facts if one.image is not None]
     channels, findings = decide_channels(images)
     problems += findings.problems
@@ -185,6 +197,22 @@ def _measured(
                 if progress is not None:
                     progress(done, len(samples))
                 yield facts
+
+
+def _same_dimensions(facts: list[SampleFacts]) -> tuple[list[SampleFacts], list[str]]:
+    """The samples of as many axes as most have, and a problem for each of the others."""
+    counts = Counter(len(one.image.size) for one in facts if one.image is not None)
+    if len(counts) < 2:
+        return facts, []
+    usual = counts.most_common(1)[0][0]
+    kinds = {2: "an image of two axes", 3: "a volume of three"}
+    odd = [one for one in facts if one.image is not None and len(one.image.size) != usual]
+    problems = [
+        f"{shown(one.sample.image)} must be {kinds[usual]} as most are, got {kinds[5 - usual]}. Remove it, or "
+        "keep images and volumes in data sets of their own."
+        for one in odd
+    ]
+    return [one for one in facts if one not in odd], problems
 
 
 def _understand_masks(

@@ -1,18 +1,19 @@
 """What one image and its mask are, in numbers: all that is kept of the pixels once a file has been read."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from tinyunet.data.alignment import Alignment, align
+from tinyunet.data.header import Geometry, corners
 from tinyunet.data.likeness import sketch
-from tinyunet.data.masks import Kind, RawMask, read_mask
+from tinyunet.data.masks import Kind, RawMask
 from tinyunet.data.normalise import has_opaque_alpha, is_grey
-from tinyunet.data.readers import shown
-from tinyunet.data.sample import Sample, sample_image
+from tinyunet.data.readers import read_header, shown
+from tinyunet.data.sample import Sample, sample_header, sample_image, sample_mask
 from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects
 from tinyunet.errors import DataError
 
@@ -24,7 +25,7 @@ class ImageFacts:
     """The numbers of one image.
 
     Args:
-        size: Height and width in pixels.
+        size: Pixels along each axis of space: height and width, or depth, height and width.
         dtype: The stored type of a value, such as "uint8".
         opaque: There are 2 or 4 channels and the last is at its type's maximum everywhere, as an unused alpha is.
         grey: There are 3 or 4 channels and the first three are equal everywhere.
@@ -32,9 +33,10 @@ class ImageFacts:
         high: Largest value of each stored channel.
         mean: Mean of each stored channel.
         variance: Mean squared distance from the mean of each stored channel.
+        spacing: Size of a pixel along each axis of space; () where nothing says it.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     dtype: str
     opaque: bool
     grey: bool
@@ -42,6 +44,7 @@ class ImageFacts:
     high: tuple[float, ...]
     mean: tuple[float, ...]
     variance: tuple[float, ...]
+    spacing: tuple[float, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -113,31 +116,59 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     """
     problems: list[str] = []
     digests: list[str] = []
-    image = mask = pixels = drawn = alignment = None
+    image = mask = pixels = drawn = alignment = geometry = None
     try:
+        geometry = sample_header(sample).geometry
         pixels = sample_image(sample)
-        image = image_facts(pixels)
+        image = replace(image_facts(pixels), spacing=() if geometry is None else geometry.spacing)
         digests += [file_digest(path) for path in sample.files]
     except DataError as error:
         problems += error.problems
     try:
         if sample.mask is not None:
-            raw = read_mask(sample.mask)
+            raw = sample_mask(sample)
             mask = mask_facts(raw, ignore=ignore, suffix=sample.mask.suffix, seek_objects=seek_objects)
             digests.append(file_digest(sample.mask))
             drawn = raw.values
     except DataError as error:
         problems += error.problems
-    if image is not None and mask is not None and sample.mask is not None and image.size != mask.size:
-        turned = " It looks turned by 90°." if image.size == mask.size[::-1] else ""
-        problems.append(
-            f"{shown(sample.mask)} must have the size of its image, {image.size[0]}×{image.size[1]}, "
-            f"got {mask.size[0]}×{mask.size[1]} (height×width).{turned} Replace one of the two."
-        )
+    if image is not None and mask is not None and (misfit := _misfit(sample, image, mask, geometry)):
+        problems.append(misfit)
     elif pixels is not None and drawn is not None:
         alignment = align(pixels, drawn != _commonest(drawn))
     drawing = None if pixels is None else sketch(pixels)
     return SampleFacts(sample, image, mask, tuple(problems), tuple(digests), drawing, alignment)
+
+
+def _misfit(sample: Sample, image: ImageFacts, mask: MaskFacts, geometry: Geometry | None) -> str | None:
+    """Why a mask cannot be that of its image: it has another size, or lies elsewhere in the world; None if it can."""
+    assert sample.mask is not None
+    if image.size != mask.size:
+        turned = " It looks turned by 90°." if image.size[-2:] == mask.size[:-3:-1] else ""
+        axes = "height×width" if len(image.size) == 2 else "depth×height×width"
+        wanted, got = ("×".join(map(str, size)) for size in (image.size, mask.size))
+        return (
+            f"{shown(sample.mask)} must have the size of its image, {wanted}, got {got} ({axes}).{turned} "
+            "Replace one of the two."
+        )
+    other = read_header(sample.mask, axes=sample.axes).geometry
+    if geometry is None or other is None or other.same_place(geometry, image.size):
+        return None
+    spacings = [" x ".join(f"{x:g}" for x in g.spacing) for g in (geometry, other)]
+    if spacings[0] != spacings[1]:
+        return (
+            f"{shown(sample.mask)} must have the voxels of its image, {spacings[0]}, got {spacings[1]} (z, y, x). "
+            "Resample the mask to its image, without interpolation."
+        )
+    return (
+        f"{shown(sample.mask)} must lie where its image does, got another affine: turned, or shifted by "
+        f"{_shift(geometry, other, image.size):.3g} mm. Save the mask with the affine of its image."
+    )
+
+
+def _shift(geometry: Geometry, other: Geometry, shape: tuple[int, ...]) -> float:
+    """The farthest that a corner of the one volume lies from the same corner of the other."""
+    return float(np.linalg.norm(corners(geometry, shape) - corners(other, shape), axis=-1).max())
 
 
 def _commonest(values: Int64[np.ndarray, "h w"]) -> int:

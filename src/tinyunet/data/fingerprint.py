@@ -20,7 +20,8 @@ class Fingerprint:
     Args:
         images: Number of images that could be read.
         labelled: Number of those that have a mask.
-        sizes: Number of images of each (height, width), ascending.
+        sizes: Number of images of each (height, width), or (depth, height, width), ascending.
+        spacings: Number of images of each size of a pixel along these axes, four digits of it; () where none is said.
         dtypes: Number of images of each stored type.
         stored_channels: Number of images of each number of stored channels.
         channels: How stored channels become the ones that are used.
@@ -39,7 +40,8 @@ class Fingerprint:
 
     images: int
     labelled: int
-    sizes: dict[tuple[int, int], int]
+    sizes: dict[tuple[int, ...], int]
+    spacings: dict[tuple[float, ...], int]
     dtypes: dict[str, int]
     stored_channels: dict[int, int]
     channels: ChannelRule
@@ -55,15 +57,21 @@ class Fingerprint:
     digest: str
 
     @property
+    def dimensions(self) -> int:
+        """Axes of space: 2 of images, 3 of volumes."""
+        return max((len(size) for size in self.sizes), default=2)
+
+    @property
     def class_shares(self) -> tuple[float, ...]:
         """Share of each class in the pixels that take part, in [0, 1]; zeros where none does."""
         total = max(1, sum(self.class_pixels))
         return tuple(pixels / total for pixels in self.class_pixels)
 
     def to_dict(self) -> dict[str, Any]:
-        """The facts for JSON: mappings become lists of [height, width, count] and [key, count]."""
+        """The facts for JSON: mappings become lists of [*size, count] and [key, count]."""
         table = asdict(self)
-        table["sizes"] = [[height, width, count] for (height, width), count in self.sizes.items()]
+        for name in ("sizes", "spacings"):
+            table[name] = [[*size, count] for size, count in getattr(self, name).items()]
         for name in ("dtypes", "stored_channels", "mask_values"):
             table[name] = [[key, count] for key, count in getattr(self, name).items()]
         table["absent"] = [list(names) for names in self.absent]
@@ -75,7 +83,8 @@ class Fingerprint:
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in table.items()
         }
-        fields["sizes"] = {(height, width): count for height, width, count in table["sizes"]}
+        for name in ("sizes", "spacings"):
+            fields[name] = {tuple(size): count for *size, count in table[name]}
         for name in ("dtypes", "stored_channels", "mask_values"):
             fields[name] = dict(table[name])
         fields["channels"] = ChannelRule(**table["channels"])
@@ -116,6 +125,7 @@ def summarise(
         images=len(images),
         labelled=sum(name in labelled for name, _ in images),
         sizes=_counted(image.size for _, image in images),
+        spacings=_counted(tuple(float(f"{x:.4g}") for x in image.spacing) for _, image in images),
         dtypes=_counted(image.dtype for _, image in images),
         stored_channels=_counted(image.channels for _, image in images),
         channels=channels,

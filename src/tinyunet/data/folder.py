@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyunet.data.nnunet import is_nnunet, scan_nnunet
-from tinyunet.data.readers import SUFFIXES, shown, stem
+from tinyunet.data.readers import SUFFIXES, shown, stem, suffix
 from tinyunet.data.sample import Sample
 from tinyunet.data.spec import DatasetSpec, read_spec
 from tinyunet.data.splitfile import read_split_file
@@ -104,7 +104,8 @@ def scan_folder(path: Path | str, *, minimum_pairs: int = 2) -> tuple[DataFolder
         for name in sorted(images):
             if name in unlabelled or name in masks:
                 unique = f"{part}-{name}" if name in clashing else name
-                samples.append(Sample(unique, images[name], None if name in unlabelled else masks[name]))
+                mask = None if name in unlabelled else masks[name]
+                samples.append(Sample(unique, images[name], mask, axes=spec.axes or "", spacing=spec.spacing or ()))
                 if declared is not None:  # an image that split.csv forgot is a problem already; train lets us go on
                     declared.setdefault(unique, part or "train")
     problems += _too_few(root, samples, minimum_pairs)
@@ -163,7 +164,7 @@ def _files(folder: Path, problems: list[str]) -> dict[str, Path]:
         name = shown(path)
         if path.is_dir():
             problems.append(f"{name} must be a file, got a folder. Move its files to {shown(folder)}, or it away.")
-        elif path.suffix.lower() not in SUFFIXES:
+        elif suffix(path) not in SUFFIXES:
             known = ", ".join(SUFFIXES)
             problems.append(f"{name} must have one of the suffixes {known}, got {path.suffix!r}. Convert or remove it.")
         elif stem(path) in found:

@@ -96,7 +96,7 @@ class Labelling:
         """How many classes there are."""
         return len(self.classes)
 
-    def encode(self, mask: RawMask, *, where: str) -> Int32[np.ndarray, "h w"]:
+    def encode(self, mask: RawMask, *, where: str) -> Int32[np.ndarray, "*space"]:
         """Class ids of a mask's pixels, `IGNORE` where they take no part. For "instances", ids of objects, 0 for none.
 
         Args:
@@ -144,7 +144,7 @@ class Labelling:
     def _written(self, value: int) -> str:
         return f"0x{value:06x}" if self.kind == "rgb" else str(value)
 
-    def decode(self, labels: Int32[np.ndarray, "h w"]) -> Integer[np.ndarray, "h w *rgb"]:
+    def decode(self, labels: Int32[np.ndarray, "*space"]) -> Integer[np.ndarray, "*space_and_rgb"]:
         """The values that masks of this data set hold for class ids: what `encode` undoes.
 
         Args:
@@ -208,7 +208,7 @@ class Labelling:
             raise ConfigError(f"The labelling of a data set cannot be understood: {error}.") from None
 
 
-def _values_as(kind: Kind, mask: RawMask, where: str) -> Int64[np.ndarray, "h w"]:
+def _values_as(kind: Kind, mask: RawMask, where: str) -> Int64[np.ndarray, "*space"]:
     """A mask's values in the terms of the masks beside it.
 
     Indices are numbers too; a mask in which no colour happens to occur, all black, say, is grey among coloured ones.

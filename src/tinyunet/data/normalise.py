@@ -27,7 +27,7 @@ class ChannelRule:
         if self.used < 1 or (self.collapse_grey and self.used != 1):
             raise ConfigError(f"`used` must be {'1' if self.collapse_grey else 'at least 1'}, got {self.used}.")
 
-    def apply(self, image: Shaped[np.ndarray, "h w c"], *, where: str) -> Shaped[np.ndarray, "h w used"]:
+    def apply(self, image: Shaped[np.ndarray, "*space c"], *, where: str) -> Shaped[np.ndarray, "*space used"]:
         """Keep the channels that are used; an image that has just as many passes unchanged.
 
         An opaque alpha channel, and colours that are all grey, hold nothing: grey and RGB images are wanted without
@@ -97,7 +97,7 @@ class Normalisation:
             raise ConfigError(f"`mean` must be finite and `std` at least 0, got {self.mean} and {self.std}.")
 
 
-def normalise(image: Shaped[np.ndarray, "h w c"], normalisation: Normalisation) -> Float32[np.ndarray, "h w c"]:
+def normalise(image: Shaped[np.ndarray, "*space c"], normalisation: Normalisation) -> Float32[np.ndarray, "*space c"]:
     """Bring an image to mean 0 and standard deviation 1 in each channel.
 
         y_c = (x_c - mean_c) / std_c
@@ -131,7 +131,7 @@ def normalise(image: Shaped[np.ndarray, "h w c"], normalisation: Normalisation) 
     return result
 
 
-def measure(image: Shaped[np.ndarray, "h w c"]) -> Normalisation:
+def measure(image: Shaped[np.ndarray, "*space c"]) -> Normalisation:
     """The mean and standard deviation of an image, as the normalisation that normalising by "image" applies to it.
 
     For an image that is normalised piece by piece: measured once, applied to every tile.
@@ -152,7 +152,7 @@ def measure(image: Shaped[np.ndarray, "h w c"]) -> Normalisation:
     return Normalisation("dataset", tuple(float(x.mean()) for x in channels), stds)
 
 
-def has_opaque_alpha(image: Shaped[np.ndarray, "h w c"]) -> bool:
+def has_opaque_alpha(image: Shaped[np.ndarray, "*space c"]) -> bool:
     """Whether the last of 2 or 4 channels is at its maximum everywhere, as an alpha channel that says nothing is.
 
     Args:
@@ -168,7 +168,7 @@ def has_opaque_alpha(image: Shaped[np.ndarray, "h w c"]) -> bool:
     return image.shape[-1] in (2, 4) and bool((image[..., -1] == maximum).all())
 
 
-def is_grey(image: Shaped[np.ndarray, "h w c"]) -> bool:
+def is_grey(image: Shaped[np.ndarray, "*space c"]) -> bool:
     """Whether red, green and blue, the first three of 3 or 4 channels, are equal everywhere.
 
     Example:

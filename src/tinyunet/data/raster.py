@@ -10,8 +10,10 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from tinyunet.data.header import Header, Unreadable
+
 # The classes are opened directly, not through `PIL.Image.open`: no other decoder of Pillow's can be reached by a
-# hostile file, and the bound on the number of pixels is ours (`readers.MAX_PIXELS`), not a global of Pillow's that
+# hostile file, and the bound on the number of pixels is ours (`header.MAX_PIXELS`), not a global of Pillow's that
 # refuses honest images above 179 megapixels and prints a warning above 89.
 _CLASSES: dict[bytes, type[ImageFile]] = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
@@ -41,12 +43,8 @@ _MODES = {
 _WIDE = {"RGB;16B": (3, "RGB;16L"), "RGBA;16B": (4, "RGBA;16L"), "LA;16B": (2, "")}
 
 
-class Unreadable(ValueError):
-    """A file that is refused on purpose; the text completes a sentence that begins with the file's name."""
-
-
-def raster_header(path: Path) -> tuple[int, int, int, str]:
-    """Height, width, channels and dtype as `decode_raster` will give them, from the file's header alone.
+def raster_header(path: Path, axes: str = "") -> Header:
+    """What `decode_raster` will give them, from the file's header alone.
 
     Raises:
         Unreadable: The file is an animation, or of a kind of pixel that is not known.
@@ -54,10 +52,10 @@ def raster_header(path: Path) -> tuple[int, int, int, str]:
     with _open(path) as image:
         channels, dtype = _layout(image)
         height, width = (image.width, image.height) if _orientation(image) >= 5 else (image.height, image.width)
-        return height, width, channels, dtype
+        return Header((height, width), channels, dtype)
 
 
-def decode_raster(path: Path) -> tuple[Shaped[np.ndarray, "h w c"], UInt8[np.ndarray, "n 3"] | None]:
+def decode_raster(path: Path, axes: str = "") -> tuple[Shaped[np.ndarray, "h w c"], UInt8[np.ndarray, "n 3"] | None]:
     """Pixels as stored, and the palette where they are indices into one.
 
     1 bit becomes 0 and 255; 2 and 4 bits are spread over 0 to 255 as every viewer does; 16 bits stay 16 bits. A JPEG

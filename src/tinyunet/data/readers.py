@@ -1,50 +1,30 @@
 """Image files to arrays: every format, every bound, and one line that says why a file cannot be read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsInt
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from tinyunet.data import raster, tiff
-from tinyunet.data.raster import Unreadable
+from tinyunet.data import nifti, numpyfile, raster, tiff
+from tinyunet.data.header import Header, Unreadable
 from tinyunet.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".npy")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".npy", *NIFTI_SUFFIXES)
 """Suffixes of the files that can be read, in lower case; upper case is accepted too."""
 
-MAX_PIXELS = 2**31
-"""The most pixels a file may claim to have: a bound on what a few hostile bytes can make us allocate."""
-
-_NUMPY_SIGNATURE = b"\x93NUMPY"
 _WHOLE_AGAIN = "It is damaged or cut off: copy or export it again."
 
 
 class _Format(NamedTuple):
     """How one family of formats is read: its header alone, and its pixels with their palette."""
 
-    header: Callable[[Path], tuple[int, int, int, str]]
-    decode: Callable[[Path], tuple[np.ndarray, np.ndarray | None]]
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says about its image before any pixel is decoded.
-
-    Args:
-        height: Rows.
-        width: Columns.
-        channels: Channels as `read_image` returns them: 3 for a palette image.
-        dtype: NumPy's name of the type that `read_image` returns, such as "uint8".
-    """
-
-    height: int
-    width: int
-    channels: int
-    dtype: str
+    header: Callable[[Path, str], Header]
+    decode: Callable[[Path, str], tuple[np.ndarray, np.ndarray | None]]
 
 
 @dataclass(frozen=True)
@@ -56,46 +36,48 @@ class Stored:
         palette: RGB colours where the pixels are indices into a palette, else None.
     """
 
-    pixels: Shaped[np.ndarray, "h w c"]
+    pixels: Shaped[np.ndarray, "*space c"]
     palette: UInt8[np.ndarray, "n 3"] | None
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, *, axes: str = "") -> Header:
     """Read size, channels and dtype of an image without decoding its pixels.
 
     Args:
         path: A file with one of `SUFFIXES`.
+        axes: Letters of the stored axes as `dataset.toml` declares them, for files that do not say them.
 
     Returns:
         What `read_image` would return, should the pixels be whole.
 
     Raises:
-        DataError: The file is missing, empty, no image, holds several images or more than `MAX_PIXELS`.
+        DataError: The file is missing, empty, no image, holds several images or too many pixels.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "a.npy")
         >>> np.save(path, np.zeros((4, 6), np.uint16))
         >>> read_header(path)
-        Header(height=4, width=6, channels=1, dtype='uint16')
+        Header(shape=(4, 6), channels=1, dtype='uint16', geometry=None)
     """
     with _explained(path):
-        return _checked(_format(path).header(path))
+        return _format(path).header(path, axes).check()
 
 
-def read_image(path: Path) -> Shaped[np.ndarray, "h w c"]:
+def read_image(path: Path, *, axes: str = "") -> Shaped[np.ndarray, "*space c"]:
     """Read an image, channels last, in the dtype the file stores.
 
     1 bit becomes 0 and 255, palette, CMYK and YCbCr images become RGB; every other value is returned as stored.
 
     Args:
         path: A file with one of `SUFFIXES`; what it holds is told by its first bytes.
+        axes: Letters of the stored axes as `dataset.toml` declares them, for files that do not say them.
 
     Returns:
         At least one pixel and one channel; finite.
 
     Raises:
-        DataError: The file is missing, empty, cut off, no image, holds several images, more than `MAX_PIXELS`, or
+        DataError: The file is missing, empty, cut off, no image, holds several images, too many pixels, or
             pixels that are not finite real numbers.
 
     Example:
@@ -105,17 +87,18 @@ def read_image(path: Path) -> Shaped[np.ndarray, "h w c"]:
         >>> read_image(path).shape
         (4, 6, 1)
     """
-    stored = read_stored(path)
+    stored = read_stored(path, axes=axes)
     if stored.palette is None:
         return stored.pixels
     return stored.palette[stored.pixels[..., 0]]
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, *, axes: str = "") -> Stored:
     """Read an image with palette indices left as they are: what a mask needs.
 
     Args:
         path: A file with one of `SUFFIXES`.
+        axes: Letters of the stored axes as `dataset.toml` declares them, for files that do not say them.
 
     Returns:
         The pixels, and the palette that covers every index in them.
@@ -132,8 +115,8 @@ def read_stored(path: Path) -> Stored:
     """
     with _explained(path):
         functions = _format(path)
-        _checked(functions.header(path))
-        pixels, palette = functions.decode(path)
+        functions.header(path, axes).check()
+        pixels, palette = functions.decode(path, axes)
         _check_finite(pixels)
         return Stored(pixels, None if palette is None else _covering(palette, int(pixels.max())))
 
@@ -144,8 +127,21 @@ def stem(path: Path) -> str:
     Example:
         >>> stem(Path("images/cell.07.PNG"))
         'cell.07'
+        >>> stem(Path("images/brain.nii.gz"))
+        'brain'
     """
-    return path.stem
+    return path.name.removesuffix(suffix(path, keep_case=True))
+
+
+def suffix(path: Path, *, keep_case: bool = False) -> str:
+    """What tells a file's format: the last part of its name, in lower case; `.nii.gz` is one.
+
+    Example:
+        >>> suffix(Path("a.b.PNG")), suffix(Path("brain.nii.gz"))
+        ('.png', '.nii.gz')
+    """
+    last = path.name[-7:] if path.name.lower().endswith(".nii.gz") else path.suffix
+    return last if keep_case else last.lower()
 
 
 def shown(path: Path) -> str:
@@ -193,7 +189,7 @@ def _damaged(name: str, error: Exception) -> str:
 def _format(path: Path) -> _Format:
     """The functions that read a file, chosen by its first bytes; a suffix is only a promise."""
     name = shown(path)
-    if path.suffix.lower() not in SUFFIXES:
+    if suffix(path) not in SUFFIXES:
         raise DataError(f"{name} has a suffix that is not known. Known: {', '.join(SUFFIXES)}.")
     if not path.is_file():
         raise DataError(f"{name} {'is not a file' if path.exists() else 'does not exist'}.")
@@ -204,35 +200,34 @@ def _format(path: Path) -> _Format:
     for signatures, functions in _FORMATS.items():
         if start.startswith(signatures):
             return functions
-    raise DataError(f"{name} is not an image: it begins with {start!r}, as no PNG, JPEG, BMP, TIFF or NumPy file does.")
+    raise DataError(
+        f"{name} is not an image: it begins with {start!r}, as no PNG, JPEG, BMP, TIFF, NIfTI or NumPy file does."
+    )
 
 
-def _checked(header: tuple[int, int, int, str]) -> Header:
-    """The header, refused where the pixels would be none, too many or no numbers."""
-    height, width, channels, dtype = header
-    if min(height, width, channels) < 1:
-        raise Unreadable(f"has no pixels: its size is {height} x {width} x {channels}.")
-    if height * width > MAX_PIXELS:
-        raise Unreadable(
-            f"claims {height} x {width} pixels, more than the {MAX_PIXELS} that are read; cut it into smaller images."
-        )
-    if not dtype.startswith(("int", "uint", "float")):
-        raise Unreadable(f"holds values of type {dtype}; save real numbers or integers.")
-    return Header(height, width, channels, dtype)
-
-
-def _check_finite(pixels: Shaped[np.ndarray, "h w c"]) -> None:
+def _check_finite(pixels: Shaped[np.ndarray, "*space c"]) -> None:
     if pixels.dtype.kind != "f":
         return
     wide = pixels.dtype.itemsize > 4  # more than float32 holds is refused too: it would become infinite later
     finite = (np.abs(pixels) <= np.finfo(np.float32).max if wide else np.isfinite(pixels)).all(axis=-1)
     if not finite.all():
-        row, column = (int(i) for i in np.unravel_index(np.argmin(finite), finite.shape))
+        place = place_text(np.unravel_index(np.argmin(finite), finite.shape))
         count = int(finite.size - np.count_nonzero(finite))
         raise Unreadable(
-            f"holds {count} pixels that are NaN, infinite or beyond float32, the first at row {row}, column {column}; "
+            f"holds {count} pixels that are NaN, infinite or beyond float32, the first at {place}; "
             "give them a finite value."
         )
+
+
+def place_text(place: Sequence[SupportsInt]) -> str:
+    """Where a pixel lies, in words.
+
+    Example:
+        >>> place_text((4, 2)), place_text((7, 4, 2))
+        ('row 4, column 2', 'slice 7, row 4, column 2')
+    """
+    names = ("slice", "row", "column")[-len(place) :]
+    return ", ".join(f"{name} {int(i)}" for name, i in zip(names, place, strict=True))
 
 
 def _covering(palette: UInt8[np.ndarray, "n 3"], index: int) -> UInt8[np.ndarray, "m 3"]:
@@ -241,26 +236,9 @@ def _covering(palette: UInt8[np.ndarray, "n 3"], index: int) -> UInt8[np.ndarray
     return np.concatenate([palette, np.zeros((missing, 3), np.uint8)])
 
 
-def _numpy_header(path: Path) -> tuple[int, int, int, str]:
-    # Memory-mapping reads no pixel, but fails where the file is shorter than its header says.
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if array.ndim not in (2, 3):
-        raise Unreadable(f"has the shape {array.shape}; save (height, width) or (height, width, channels).")
-    dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
-    height, width, channels = array.shape if array.ndim == 3 else (*array.shape, 1)
-    return height, width, channels, dtype.name
-
-
-def _decode_numpy(path: Path) -> tuple[Shaped[np.ndarray, "h w c"], None]:
-    array = np.load(path, allow_pickle=False)
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * np.uint8(255)
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return array if array.ndim == 3 else array[..., None], None
-
-
 _FORMATS: dict[tuple[bytes, ...], _Format] = {
     raster.SIGNATURES: _Format(raster.raster_header, raster.decode_raster),
     tiff.SIGNATURES: _Format(tiff.tiff_header, tiff.decode_tiff),
-    (_NUMPY_SIGNATURE,): _Format(_numpy_header, _decode_numpy),
+    numpyfile.SIGNATURES: _Format(numpyfile.numpy_header, numpyfile.decode_numpy),
+    nifti.SIGNATURES: _Format(nifti.nifti_header, nifti.decode_nifti),
 }

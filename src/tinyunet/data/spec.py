@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinyunet.data.axes import check_axes
 from tinyunet.data.labelling import ClassInfo, default_colors
 from tinyunet.errors import ConfigError, suggest
 
@@ -28,8 +29,9 @@ class DatasetSpec:
         ignore: A mask value whose pixels take no part in training and scores.
         boundary: Name of the class that separates regions; adds adapted Rand and variation of information.
         classes: The classes; class id k is the k-th. An RGB mask's value is 0xRRGGBB.
-        spacing: Size of a pixel along each axis, in any one unit, in the order of `axes`. Kept as given.
-        axes: Letters of the axes the files are stored in, such as "yx". Kept as given.
+        spacing: Size of a pixel along each axis of space, in any one unit, in the order of `axes` (else z, y, x), for
+            files that do not say it.
+        axes: Letters of the axes that the files are stored in, such as "zyx" or "yxc", for files that do not say them.
     """
 
     task: str | None = None
@@ -89,13 +91,16 @@ def read_spec(path: Path) -> DatasetSpec:
     classes = _classes(table, where=str(path))
     if classes is not None and ignore in [one.value for one in classes]:
         raise ConfigError(f"{path}: `ignore` must be no class's value, got {ignore}. Remove one of the two.")
+    axes = _value(table, "axes", str, 'a string such as "zyx"', where=str(path))
+    if axes is not None:
+        axes = check_axes(axes, where=str(path))
     return DatasetSpec(
         task=task,
         ignore=ignore,
         boundary=_value(table, "boundary", str, "the name of a class", where=str(path)),
         classes=classes,
         spacing=_spacing(table, where=str(path)),
-        axes=_value(table, "axes", str, 'a string such as "yx"', where=str(path)),
+        axes=axes,
     )
 
 

@@ -8,15 +8,14 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from tinyunet.data.labelling import Labelling
-from tinyunet.data.masks import read_mask
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
-from tinyunet.data.sample import Sample, sample_header, sample_image
+from tinyunet.data.sample import Sample, sample_header, sample_image, sample_mask
 from tinyunet.errors import DataError
 
-Target = Callable[[Int[np.ndarray, "h w"]], Int[np.ndarray, "h w"]]
+Target = Callable[[Int[np.ndarray, "*space"]], Int[np.ndarray, "*space"]]
 """From the labels of an image to those that are learnt."""
 
-Labelled = tuple[Float32[np.ndarray, "h w c"], Int[np.ndarray, "h w"]]
+Labelled = tuple[Float32[np.ndarray, "*space c"], Int[np.ndarray, "*space"]]
 
 
 class ImageStore:
@@ -56,10 +55,9 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def shape(self, position: int) -> tuple[int, int]:
-        """Height and width of the image at a position, from its header alone."""
-        header = sample_header(self.samples[position])
-        return header.height, header.width
+    def shape(self, position: int) -> tuple[int, ...]:
+        """Pixels along each axis of the image at a position, from its header alone."""
+        return sample_header(self.samples[position]).shape
 
     def __call__(self, position: int) -> Labelled:
         """The image at a position and its labels; neither may be written to.
@@ -81,10 +79,8 @@ class ImageStore:
         return item
 
     def _read(self, sample: Sample) -> Labelled:
-        if sample.mask is None:
-            raise DataError(f"{sample.image} has no mask; it cannot be trained on or scored.")
         image = self.channels.apply(sample_image(sample), where=str(sample.image))
-        labels = self.labelling.encode(read_mask(sample.mask), where=str(sample.mask))
+        labels = self.labelling.encode(sample_mask(sample), where=str(sample.mask))
         if image.shape[:-1] != labels.shape:
             raise DataError(
                 f"{sample.mask} is {' x '.join(map(str, labels.shape))} pixels and its image {sample.image} "

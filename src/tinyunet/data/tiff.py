@@ -1,6 +1,7 @@
 """TIFF to arrays: axes and dtypes through tifffile, the compressions it does not know through Pillow."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ from jaxtyping import Shaped, UInt8
 from PIL.TiffImagePlugin import TiffImageFile
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
-from tinyunet.data.raster import Unreadable, palette, pixels
+from tinyunet.data.axes import channels_last
+from tinyunet.data.header import Geometry, Header, Unreadable
+from tinyunet.data.raster import palette, pixels
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -22,49 +25,57 @@ _COMPRESSIONS = (
 _PREDICTORS = (1, 2)  # none, differences along a row
 _TO_RGB = (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR)
 _ONE_PAGE = "Save one page per file."
+_KNOWN = {"Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c"}
 
 
-def tiff_header(path: Path) -> tuple[int, int, int, str]:
-    """Height, width, channels and dtype as `decode_tiff` will give them (palettes counted as RGB), from tags alone.
+def tiff_header(path: Path, axes: str = "") -> Header:
+    """What `decode_tiff` will give (palettes counted as RGB), from tags alone.
+
+    Args:
+        path: The file.
+        axes: Letters of the axes as declared, by which pages that nothing names are slices or channels.
 
     Raises:
-        Unreadable: The file holds more than one image.
+        Unreadable: The file holds more than one image, or pages that may be slices or images of their own.
     """
     with TiffFile(path, _multifile=False) as tif:
-        series = _only_series(tif)
-        height, width, channels = _sizes(series)
+        series, letters = _only_series(tif, axes)
+        *space, channels = _sizes(series, letters)
         dtype = "uint8" if series.dtype == bool else str(np.dtype(series.dtype).newbyteorder("="))
         if series.keyframe.photometric == PHOTOMETRIC.PALETTE:
             channels, dtype = 3, "uint8"
         if series.keyframe.photometric in _TO_RGB:
             channels = 3
-        return height, width, channels, dtype
+        return Header(tuple(space), channels, dtype, _geometry(tif, len(space)))
 
 
-def decode_tiff(path: Path) -> tuple[Shaped[np.ndarray, "h w c"], UInt8[np.ndarray, "n 3"] | None]:
+def decode_tiff(path: Path, axes: str = "") -> tuple[Shaped[np.ndarray, "*space c"], UInt8[np.ndarray, "n 3"] | None]:
     """Pixels as stored, channels last, and the palette where they are indices into one.
 
-    Channels may lie in each pixel, in planes (C, Y, X), or in pages that OME or ImageJ metadata name as channels.
-    Values are the stored ones whether 0 means black or white; 1 bit becomes 0 and 255.
+    Channels may lie in each pixel, in planes (C, Y, X), or in pages that OME or ImageJ metadata name as channels; pages
+    that these name as slices make a volume. Values are the stored ones whether 0 means black or white; 1 bit becomes 0
+    and 255.
 
     Raises:
-        Unreadable: The file holds more than one image, or is compressed in a way that cannot be undone without loss.
+        Unreadable: As `tiff_header`, or compressed in a way that cannot be undone without loss.
     """
     with TiffFile(path, _multifile=False) as tif:
-        series = _only_series(tif)
+        series, letters = _only_series(tif, axes)
         page = series.keyframe
         if page.compression not in _COMPRESSIONS or page.predictor not in _PREDICTORS or page.photometric in _TO_RGB:
-            return _decode_with_pillow(path, series)
-        array = series.asarray().reshape(series.shape)
-        channels = [i for i, axis in enumerate(series.axes) if axis not in "YX"]  # at most one is longer than 1
-        array = np.moveaxis(array, channels, range(-len(channels), 0)).reshape(_sizes(series))
+            return _decode_with_pillow(path, series, letters)
+        stored = [size for size, letter in zip(series.shape, letters, strict=True) if letter]
+        array = channels_last(series.asarray().reshape(stored), "".join(letters))
         if array.dtype == bool:
             array = array.astype(np.uint8) * np.uint8(255)
         return array, _palette(page) if page.photometric == PHOTOMETRIC.PALETTE else None
 
 
-def _only_series(tif: TiffFile) -> TiffPageSeries:
-    """The one image of a file, refused where there are several or where a part of it is missing."""
+def _only_series(tif: TiffFile, axes: str) -> tuple[TiffPageSeries, list[str]]:
+    """The one image of a file and what each of its axes is: a letter of zyxc, or "" for one that is a single page.
+
+    Refused where there are several images, or where a part of it is missing.
+    """
     if not len(tif.pages):
         raise Unreadable("holds no image: it is damaged or cut off; copy or export it again.")
     if len(tif.series) != 1:
@@ -72,35 +83,70 @@ def _only_series(tif: TiffFile) -> TiffPageSeries:
     series = tif.series[0]
     if series.axes.count("Y") != 1 or series.axes.count("X") != 1:
         raise Unreadable(f"has the axes {series.axes}, which are no image's. {_ONE_PAGE}")
-    others = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YX"]
-    long = [axis for axis, size in others if size > 1]
-    if len(long) > 1 or not set(long) <= {"S", "C"}:
-        count = math.prod(size for _, size in others)
+    letters = [_KNOWN.get(axis, "?") if size > 1 or axis in "YX" else "" for axis, size in _axes_of(series)]
+    free = [letter for letter in axes if letter in "zc" and letter not in letters]
+    if letters.count("?") == 1 and len(free) >= 1:
+        letters[letters.index("?")] = free[0]
+    if "?" in letters or len({*filter(None, letters)}) < len([*filter(None, letters)]):
+        count = math.prod(size for axis, size in _axes_of(series) if axis not in "YXS")
         raise Unreadable(
             f"holds {count} pages (axes {series.axes}), which can mean one stack of slices or a series of images. "
-            f"{_ONE_PAGE}"
+            'For a stack set axes = "zyx" in dataset.toml; of a series save one image per file.'
         )
     # tifffile would fill what it cannot find with zeros
     if any(page is None for page in series.pages):
-        raise Unreadable("lacks some of the channels that its metadata name; copy or export it again.")
-    return series
+        raise Unreadable("lacks some of the pages that its metadata name; copy or export it again.")
+    return series, letters
 
 
-def _sizes(series: TiffPageSeries) -> tuple[int, int, int]:
-    """Height, width and channels."""
-    height, width = (series.shape[series.axes.index(axis)] for axis in "YX")
-    return height, width, math.prod(series.shape) // max(height * width, 1)
+def _axes_of(series: TiffPageSeries) -> list[tuple[str, int]]:
+    return list(zip(series.axes, series.shape, strict=True))
+
+
+def _sizes(series: TiffPageSeries, letters: list[str]) -> tuple[int, ...]:
+    """Pixels along each axis of space, and channels."""
+    sizes = dict(zip(letters, series.shape, strict=True))
+    return (*(sizes[letter] for letter in "zyx" if letter in sizes), sizes.get("c", 1))
+
+
+def _geometry(tif: TiffFile, dimensions: int) -> Geometry | None:
+    """The size of a pixel where OME or ImageJ metadata give it for every axis, in their unit."""
+    if tif.ome_metadata:
+        found = dict(re.findall(r'PhysicalSize([XYZ])="([0-9.eE+-]{1,32})"', tif.ome_metadata))
+        sizes = [_number(found.get(axis)) for axis in "ZYX"[-dimensions:]]
+    elif tif.imagej_metadata:
+        tags = tif.pages.first.tags
+        across = [_per_unit(tags.valueof(name)) for name in ("YResolution", "XResolution")]
+        sizes = [*[_number(tif.imagej_metadata.get("spacing"))] * (dimensions - 2), *across]
+    else:
+        return None
+    known = tuple(size for size in sizes if size is not None and 0 < size < math.inf)
+    return Geometry(known) if len(known) == dimensions else None
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def _per_unit(resolution: object) -> float | None:
+    """The size of a pixel from pixels per unit, which TIFF stores as a fraction."""
+    if not isinstance(resolution, tuple) or len(resolution) != 2 or not resolution[0]:
+        return None
+    return float(resolution[1] / resolution[0])
 
 
 def _decode_with_pillow(
-    path: Path, series: TiffPageSeries
+    path: Path, series: TiffPageSeries, letters: list[str]
 ) -> tuple[Shaped[np.ndarray, "h w c"], UInt8[np.ndarray, "n 3"] | None]:
     """Pixels through libtiff, refused where Pillow would shorten 16 bits to 8, drop a channel or turn the image."""
     page = series.keyframe
     with TiffImageFile(path) as image:
         array, colours = pixels(image), palette(image)
-    height, width, channels = _sizes(series)
-    wanted = (height, width, 3 if page.photometric in _TO_RGB else channels)
+    *space, channels = _sizes(series, letters)
+    wanted = (*space, 3 if page.photometric in _TO_RGB else channels)
     dtype = np.dtype(np.uint8) if series.dtype == bool else np.dtype(series.dtype).newbyteorder("=")
     orientation = page.tags.valueof("Orientation", 1)
     if array.shape != wanted or array.dtype != dtype or orientation != 1:

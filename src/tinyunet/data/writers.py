@@ -11,11 +11,13 @@ import tifffile
 from jaxtyping import Int32, Integer, Shaped, UInt8
 from PIL import Image
 
+from tinyunet.data.header import Unreadable
 from tinyunet.data.labelling import Labelling
-from tinyunet.data.readers import shown
+from tinyunet.data.nifti import encode_nifti
+from tinyunet.data.readers import NIFTI_SUFFIXES, shown, suffix
 from tinyunet.errors import DataError
 
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", *NIFTI_SUFFIXES)
 """Suffixes that labels can be written with: formats that keep every value."""
 
 
@@ -123,13 +125,17 @@ def write_png(path: Path, image: UInt8[np.ndarray, "h w *c"]) -> None:
         picture.save(temporary, "PNG")
 
 
-def write_labels(path: Path, labels: Int32[np.ndarray, "h w"], labelling: Labelling) -> None:
+def write_labels(
+    path: Path, labels: Int32[np.ndarray, "*space"], labelling: Labelling, *, like: Path | None = None
+) -> None:
     """Write class ids as a mask of the data set: with the values, colours or palette that its masks have.
 
     Args:
-        path: Where to; `.png`, `.tif` or `.tiff` (Deflate), or `.npy`.
+        path: Where to; `.png` for images, `.nii` or `.nii.gz` for volumes, `.tif` or `.tiff` (Deflate) and `.npy` for
+            either.
         labels: Class ids, and `IGNORE` where the labelling has an ignored value.
         labelling: What the ids stand for.
+        like: The NIfTI file whose place in the world the labels take, which `.nii` and `.nii.gz` want.
 
     Raises:
         DataError: The suffix is another, the values do not fit the format, or the file cannot be written.
@@ -144,21 +150,57 @@ def write_labels(path: Path, labels: Int32[np.ndarray, "h w"], labelling: Labell
         >>> read_mask(path).values.tolist()
         [[0, 255]]
     """
-    suffix = path.suffix.lower()
-    if suffix not in LABEL_SUFFIXES:
+    kind = suffix(path)
+    if kind not in LABEL_SUFFIXES:
         raise DataError(f"{shown(path)} cannot hold labels without loss. Known: {', '.join(LABEL_SUFFIXES)}.")
     values = labelling.decode(labels)
-    if suffix == ".npy":
+    if kind == ".npy":
         write_array(path, values)
-    elif suffix == ".png":
+    elif kind == ".png":
         _write_label_png(path, values, labelling)
+    elif kind in NIFTI_SUFFIXES:
+        write_nifti(path, values, like=like)
     else:
-        photometric = "rgb" if values.ndim == 3 else "minisblack"
-        with replace_file(path) as temporary:
-            tifffile.imwrite(temporary, values, photometric=photometric, compression="zlib", metadata=None)
+        _write_tiff(path, values, colours=values.ndim > labels.ndim)
 
 
-def _write_label_png(path: Path, values: Integer[np.ndarray, "h w *rgb"], labelling: Labelling) -> None:
+def write_nifti(path: Path, values: Shaped[np.ndarray, "z y x"], *, like: Path | None) -> None:
+    """Write a volume that lies where another one does, whole or not at all.
+
+    Args:
+        path: Where to; compressed if it ends in `.gz`.
+        values: Numbers, one for each voxel of `like`, in the order in which `like` was read.
+        like: The NIfTI file whose place in the world they take.
+
+    Raises:
+        DataError: There is no such file, the values are colours, or the file cannot be written.
+    """
+    if like is None or values.ndim != 3:
+        raise DataError(f"{shown(path)} wants one number for each voxel, and a NIfTI file whose place they take.")
+    try:
+        content = encode_nifti(values, like, compress=suffix(path) == ".nii.gz")
+    except Unreadable as refusal:
+        raise DataError(f"{shown(like)} {refusal}") from None
+    write_bytes(path, content)
+
+
+def _write_tiff(path: Path, values: Integer[np.ndarray, "*space_and_rgb"], *, colours: bool) -> None:
+    """A TIFF whose pages, if there are several, say that they are the slices of one volume."""
+    stack = values.ndim - colours == 3
+    with replace_file(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            values,
+            photometric="rgb" if colours else "minisblack",
+            compression="zlib",
+            ome=stack,
+            metadata={"axes": "ZYXS"[: values.ndim]} if stack else None,
+        )
+
+
+def _write_label_png(path: Path, values: Integer[np.ndarray, "*space_and_rgb"], labelling: Labelling) -> None:
+    if values.ndim == 3 and labelling.kind != "rgb":
+        raise DataError(f"{shown(path)} cannot hold a volume: write .tif or .npy instead.")
     if values.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{shown(path)} cannot hold values of type {values.dtype}: write .tif or .npy instead.")
     picture = Image.fromarray(values)

@@ -112,7 +112,9 @@ def _write(image: AnnotatedImage, folder: Path, *, task: str, labels: tuple[str,
         header = read_header(image.path)
     except DataError as error:
         return list(error.problems)
-    size = header.height, header.width
+    if len(header.shape) != 2:
+        return [f"{shown(image.path)} is a volume; polygons are drawn on images of two axes."]
+    size = header.shape[0], header.shape[1]
     if task == "instances" and len(image.shapes) > LARGEST_ID:
         return [f"{shown(image.path)} has {len(image.shapes)} shapes, more than the {LARGEST_ID} a mask can number."]
     odd = next((shape.runs.size for shape in image.shapes if shape.runs and shape.runs.size != size), None)

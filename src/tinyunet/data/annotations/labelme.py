@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from tinyunet.data.annotations.jsonfile import find_image, read_json, text
 from tinyunet.data.annotations.shapes import AnnotatedImage, Annotations, Shape
-from tinyunet.data.readers import SUFFIXES, shown
+from tinyunet.data.readers import SUFFIXES, shown, suffix
 from tinyunet.errors import DataError
 
 CIRCLE_CORNERS = 64
@@ -61,7 +61,7 @@ def read_labelme(folder: Path, images: Path) -> Annotations:
             found.append(AnnotatedImage(path, tuple(whole)))
     notes = [f"{count} shapes of type {kind} have no area and were left out." for kind, count in sorted(left.items())]
     taken = {image.path for image in found}
-    others = [p for p in images.iterdir() if p.suffix.lower() in SUFFIXES and p not in taken]
+    others = [p for p in images.iterdir() if suffix(p) in SUFFIXES and p not in taken]
     if others and found:
         notes.append(f"{len(others)} images have no JSON file and were left out, the first {shown(min(others))}.")
     return Annotations(tuple(found), tuple(labels), tuple(problems), tuple(notes))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt16
 from skimage.draw import polygon
 
-from tinyunet.data.readers import MAX_PIXELS
+from tinyunet.data.header import MAX_PIXELS
 
 LARGEST_ID = 2**16 - 2
 """The most objects a mask of 16 bits numbers, the largest value being the one that takes no part."""
