@@ -24,10 +24,10 @@ def read_batches(data: Path, *, count: int, settings: Sequence[str]) -> tuple[fl
         settings: Values over the product's defaults, as `key=value`.
     """
     from tinyunet.data.batches import Sampler, batches
-    from tinyunet.runs.config import read_config
+    from tinyunet.runs.config import read_request
     from tinyunet.runs.prepare import open_store, resolve
 
-    config, examination = resolve(read_config(None, settings), data)
+    config, examination = resolve(read_request(None, settings), data)
     names = config.data.split.train
     store = open_store(config, examination.folder, names)
     sampler = Sampler(visits=(1,) * len(names), read=store, config=config.batches, seed=config.seed)

@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
         overlays=arguments.overlays,
         uncertainty=arguments.uncertainty,
         tables=trained.finds_objects,
+        volumes=trained.dimensions == 3,
     )
     notes = predict_files(
         trained,

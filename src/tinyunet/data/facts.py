@@ -34,6 +34,7 @@ class ImageFacts:
         mean: Mean of each stored channel.
         variance: Mean squared distance from the mean of each stored channel.
         spacing: Size of a pixel along each axis of space; () where nothing says it.
+        oriented: The file says where head, front and right are.
     """
 
     size: tuple[int, ...]
@@ -45,6 +46,7 @@ class ImageFacts:
     mean: tuple[float, ...]
     variance: tuple[float, ...]
     spacing: tuple[float, ...] = ()
+    oriented: bool = False
 
     @property
     def channels(self) -> int:
@@ -120,7 +122,9 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     try:
         geometry = sample_header(sample).geometry
         pixels = sample_image(sample)
-        image = replace(image_facts(pixels), spacing=() if geometry is None else geometry.spacing)
+        image = image_facts(pixels)
+        if geometry is not None:
+            image = replace(image, spacing=geometry.spacing, oriented=geometry.affine is not None)
         digests += [file_digest(path) for path in sample.files]
     except DataError as error:
         problems += error.problems

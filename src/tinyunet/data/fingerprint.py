@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from tinyunet.data.facts import ImageFacts, MaskFacts, SampleFacts
 from tinyunet.data.labelling import BINARY_TASKS, Labelling
 from tinyunet.data.normalise import ChannelRule
@@ -22,6 +24,11 @@ class Fingerprint:
         labelled: Number of those that have a mask.
         sizes: Number of images of each (height, width), or (depth, height, width), ascending.
         spacings: Number of images of each size of a pixel along these axes, four digits of it; () where none is said.
+        oriented: Number of images whose files say where head, front and right are.
+        median_size: Median of the sizes, axis by axis.
+        median_spacing: Median of the spacings, axis by axis, of the images that have one; () where none has.
+        finest_spacing: Their tenth percentile, likewise.
+        median_extent: Median of size times spacing, likewise.
         dtypes: Number of images of each stored type.
         stored_channels: Number of images of each number of stored channels.
         channels: How stored channels become the ones that are used.
@@ -42,6 +49,11 @@ class Fingerprint:
     labelled: int
     sizes: dict[tuple[int, ...], int]
     spacings: dict[tuple[float, ...], int]
+    oriented: int
+    median_size: tuple[float, ...]
+    median_spacing: tuple[float, ...]
+    finest_spacing: tuple[float, ...]
+    median_extent: tuple[float, ...]
     dtypes: dict[str, int]
     stored_channels: dict[int, int]
     channels: ChannelRule
@@ -126,6 +138,18 @@ def summarise(
         labelled=sum(name in labelled for name, _ in images),
         sizes=_counted(image.size for _, image in images),
         spacings=_counted(tuple(float(f"{x:.4g}") for x in image.spacing) for _, image in images),
+        oriented=sum(image.oriented for _, image in images),
+        median_size=_percentile([image.size for _, image in images], 50),
+        median_spacing=_percentile([image.spacing for _, image in images if image.spacing], 50),
+        finest_spacing=_percentile([image.spacing for _, image in images if image.spacing], 10),
+        median_extent=_percentile(
+            [
+                tuple(n * d for n, d in zip(image.size, image.spacing, strict=True))
+                for _, image in images
+                if image.spacing
+            ],
+            50,
+        ),
         dtypes=_counted(image.dtype for _, image in images),
         stored_channels=_counted(image.channels for _, image in images),
         channels=channels,
@@ -187,6 +211,13 @@ def _digest(facts: Iterable[SampleFacts]) -> str:
     """The digests of all files as one; JSON keeps apart where one name ends and the next begins."""
     names_and_digests = sorted((one.sample.name, *one.digests) for one in facts)
     return hashlib.sha256(json.dumps(names_and_digests).encode()).hexdigest()
+
+
+def _percentile(rows: Sequence[tuple[float, ...]], percent: float) -> tuple[float, ...]:
+    """A percentile of each column, as a value that occurs; () of no rows."""
+    if not rows:
+        return ()
+    return tuple(float(x) for x in np.percentile(np.array(rows), percent, axis=0, method="nearest"))
 
 
 def _counted(things: Iterable[Any]) -> dict[Any, int]:

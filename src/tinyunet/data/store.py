@@ -5,10 +5,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Int, Shaped
 
+from tinyunet.data.header import Geometry, Header
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
+from tinyunet.data.resample import resample_image, resample_labels, resampled_shape
 from tinyunet.data.sample import Sample, sample_header, sample_image, sample_mask
 from tinyunet.errors import DataError
 
@@ -30,6 +32,7 @@ class ImageStore:
         normalisation: How values are brought to mean 0 and standard deviation 1.
         max_bytes: Bound of what is kept.
         target: What becomes of the labels of an image when it is read; None leaves them as they are.
+        spacing: Size of a pixel along each axis to which images and labels are resampled; () leaves them as they are.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class ImageStore:
         normalisation: Normalisation,
         max_bytes: int,
         target: Target | None = None,
+        spacing: tuple[float, ...] = (),
     ):
         self.samples = tuple(samples)
         self.labelling = labelling
@@ -48,6 +52,7 @@ class ImageStore:
         self.normalisation = normalisation
         self.max_bytes = max_bytes
         self.target = target
+        self.spacing = spacing
         self._kept: OrderedDict[int, Labelled] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -57,7 +62,11 @@ class ImageStore:
 
     def shape(self, position: int) -> tuple[int, ...]:
         """Pixels along each axis of the image at a position, from its header alone."""
-        return sample_header(self.samples[position]).shape
+        return self._shape(sample_header(self.samples[position]))
+
+    def geometry(self, position: int) -> Geometry | None:
+        """Where the pixels of the image at a position lie; None where nothing says it."""
+        return sample_header(self.samples[position]).geometry
 
     def __call__(self, position: int) -> Labelled:
         """The image at a position and its labels; neither may be written to.
@@ -86,10 +95,24 @@ class ImageStore:
                 f"{sample.mask} is {' x '.join(map(str, labels.shape))} pixels and its image {sample.image} "
                 f"{' x '.join(map(str, image.shape[:-1]))}; they must be equal."
             )
+        image, labels = self._resampled(sample, image, labels)
         if self.target is not None:
             labels = self.target(labels)
         fits = labels.max(initial=0) <= np.iinfo(np.int16).max
         return normalise(image, self.normalisation), labels.astype(np.int16) if fits else labels
+
+    def _resampled(
+        self, sample: Sample, image: Shaped[np.ndarray, "*space c"], labels: Int[np.ndarray, "*space"]
+    ) -> tuple[Shaped[np.ndarray, "*out c"], Int[np.ndarray, "*out"]]:
+        """Image and labels with pixels of the spacing that is wanted."""
+        if not self.spacing or (shape := self._shape(sample_header(sample))) == labels.shape:
+            return image, labels
+        return resample_image(image, shape), resample_labels(labels, shape)
+
+    def _shape(self, header: Header) -> tuple[int, ...]:
+        if not self.spacing or header.geometry is None:
+            return header.shape
+        return resampled_shape(header.shape, header.geometry.spacing, self.spacing)
 
 
 def _size(item: Labelled) -> int:

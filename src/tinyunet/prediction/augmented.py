@@ -1,5 +1,7 @@
 """Test-time augmentation: the mean prediction over the eight flips and turns of an image."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float32, Shaped
 
@@ -13,7 +15,7 @@ FLIPS_AND_TURNS = tuple((flip, turns) for flip in (False, True) for turns in ran
 def predict_augmented(
     forward: Forward,
     image: Shaped[np.ndarray, "*space c"],
-    spec: TileSpec,
+    spec: TileSpec | Sequence[TileSpec],
     *,
     classes: int,
     progress: Progress | None = None,
@@ -55,7 +57,8 @@ def predict_augmented(
     total = np.zeros((*image.shape[:-1], classes), np.float32)
     for number, (flip, turns) in enumerate(FLIPS_AND_TURNS):
         turned, part = _turned(image, flip, turns), _part(progress, number)
-        probabilities = predict_probabilities(forward, turned, spec, classes=classes, progress=part)
+        specs = _turned_specs(spec, turns)
+        probabilities = predict_probabilities(forward, turned, specs, classes=classes, progress=part)
         total += _turned_back(probabilities, flip, turns)
     total /= len(FLIPS_AND_TURNS)
     return total
@@ -63,6 +66,14 @@ def predict_augmented(
 
 def _turned(image: Shaped[np.ndarray, "..."], flip: bool, turns: int) -> Shaped[np.ndarray, "..."]:
     return np.rot90(np.flip(image, axis=-2) if flip else image, turns, axes=(-3, -2))
+
+
+def _turned_specs(spec: TileSpec | Sequence[TileSpec], turns: int) -> TileSpec | Sequence[TileSpec]:
+    """Odd turns exchange the last two axes, and with them what tiles are like along them."""
+    if isinstance(spec, TileSpec) or turns % 2 == 0:
+        return spec
+    *others, rows, columns = spec
+    return (*others, columns, rows)
 
 
 def _turned_back(image: Shaped[np.ndarray, "..."], flip: bool, turns: int) -> Shaped[np.ndarray, "..."]:

@@ -1,7 +1,7 @@
 """From a callable on tiles to the probabilities or labels of an image of any size."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 def predict_probabilities(
     forward: Forward,
     image: Shaped[np.ndarray, "*space c"],
-    spec: TileSpec,
+    spec: TileSpec | Sequence[TileSpec],
     *,
     classes: int,
     progress: Progress | None = None,
@@ -36,7 +36,7 @@ def predict_probabilities(
     Args:
         forward: The network; it is always called with `spec.batch` tiles.
         image: Normalised pixels, float32, at least one along every axis; not changed.
-        spec: Tile sizes and border rule.
+        spec: Tile sizes and border rule, for all axes or one for each.
         classes: Number of classes k that `forward` gives.
         progress: Called after every batch.
 
@@ -54,11 +54,16 @@ def predict_probabilities(
         >>> np.array_equal(result, image / 19)
         True
     """
-    return _stitch_probabilities(forward, image, spec, classes, progress)
+    _check_image(image)
+    return _stitch_probabilities(forward, image, plan_grid(image.shape[:-1], spec), classes, progress)
 
 
 def predict_labels(
-    forward: Forward, image: Shaped[np.ndarray, "*space c"], spec: TileSpec, *, progress: Progress | None = None
+    forward: Forward,
+    image: Shaped[np.ndarray, "*space c"],
+    spec: TileSpec | Sequence[TileSpec],
+    *,
+    progress: Progress | None = None,
 ) -> Int32[np.ndarray, "*space"]:
     """The most probable class of every pixel; the first of equals.
 
@@ -67,7 +72,7 @@ def predict_labels(
     Args:
         forward: The network, as for `predict_probabilities`, of two classes or more.
         image: Normalised pixels, float32, at least one along every axis; not changed.
-        spec: Tile sizes and border rule.
+        spec: Tile sizes and border rule, for all axes or one for each.
         progress: Called after every batch.
 
     Returns:
@@ -84,14 +89,14 @@ def predict_labels(
         array([[0, 1],
                [1, 0]], dtype=int32)
     """
-    if spec.blend:
-        probabilities = _stitch_probabilities(forward, image, spec, None, progress)
-        _check_choice(probabilities.shape[-1])
-        return np.argmax(probabilities, axis=-1).astype(np.int32)
     _check_image(image)
     grid = plan_grid(image.shape[:-1], spec)
+    if grid.blend:
+        probabilities = _stitch_probabilities(forward, image, grid, None, progress)
+        _check_choice(probabilities.shape[-1])
+        return np.argmax(probabilities, axis=-1).astype(np.int32)
     labels = np.empty(grid.shape, np.int32)
-    for tile, output in _outputs(forward, image, grid, spec.batch, None, progress):
+    for tile, output in _outputs(forward, image, grid, None, progress):
         _check_choice(output.shape[-1])
         labels[tile.destination] = np.argmax(output[tile.source], axis=-1)
     return labels
@@ -100,19 +105,17 @@ def predict_labels(
 def _stitch_probabilities(
     forward: Forward,
     image: Shaped[np.ndarray, "*space c"],
-    spec: TileSpec,
+    grid: Grid,
     classes: int | None,
     progress: Progress | None,
 ) -> Float32[np.ndarray, "*space k"]:
     """`predict_probabilities`, for any number of classes if `classes` is None."""
-    _check_image(image)
-    grid = plan_grid(image.shape[:-1], spec)
-    weights = tuple(blend_weights(axis) for axis in grid.axes) if spec.blend else ()
-    outputs = _outputs(forward, image, grid, spec.batch, classes, progress)
+    weights = tuple(blend_weights(axis) for axis in grid.axes) if grid.blend else ()
+    outputs = _outputs(forward, image, grid, classes, progress)
     first = next(outputs)
     result = np.zeros((*grid.shape, first[1].shape[-1]), np.float32)
     for tile, output in itertools.chain([first], outputs):
-        if spec.blend:
+        if grid.blend:
             add_blended(result, output, tile, weights)
         else:
             put_core(result, output, tile)
@@ -123,13 +126,12 @@ def _outputs(
     forward: Forward,
     image: Shaped[np.ndarray, "*space c"],
     grid: Grid,
-    batch: int,
     classes: int | None,
     progress: Progress | None,
 ) -> Iterator[tuple[Tile, Float32[np.ndarray, "*output k"]]]:
     """Every tile with the network's output on it."""
     done = 0
-    for tiles, probabilities in _one_ahead(_dispatched(forward, image, grid, batch, classes)):
+    for tiles, probabilities in _one_ahead(_dispatched(forward, image, grid, classes)):
         yield from zip(tiles, np.asarray(probabilities, np.float32), strict=False)  # The filling has no tiles.
         done += len(tiles)
         if progress is not None:
@@ -137,13 +139,13 @@ def _outputs(
 
 
 def _dispatched(
-    forward: Forward, image: Shaped[np.ndarray, "*space c"], grid: Grid, batch: int, classes: int | None
+    forward: Forward, image: Shaped[np.ndarray, "*space c"], grid: Grid, classes: int | None
 ) -> Iterator[tuple[list[Tile], ArrayLike]]:
     """Batches of tiles with what `forward` returned for them, which JAX may still be computing."""
     tiles = iter(grid)
-    while chosen := list(itertools.islice(tiles, batch)):
-        probabilities = forward(*_read_batch(image, grid, chosen, batch))
-        _check_output(np.shape(probabilities), (batch, *grid.output_shape), classes)
+    while chosen := list(itertools.islice(tiles, grid.batch)):
+        probabilities = forward(*_read_batch(image, grid, chosen))
+        _check_output(np.shape(probabilities), (grid.batch, *grid.output_shape), classes)
         yield chosen, probabilities
 
 
@@ -161,11 +163,11 @@ def _one_ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 def _read_batch(
-    image: Shaped[np.ndarray, "*space c"], grid: Grid, tiles: list[Tile], batch: int
+    image: Shaped[np.ndarray, "*space c"], grid: Grid, tiles: list[Tile]
 ) -> tuple[Float32[np.ndarray, "n *tile c"], Bool[np.ndarray, "n *tile 1"]]:
     """Tiles stacked into new arrays (JAX may still be reading those of the batch before), filled up with empty ones."""
-    pixels = np.zeros((batch, *grid.tile_shape, image.shape[-1]), np.float32)
-    valid = np.zeros((batch, *grid.tile_shape, 1), bool)
+    pixels = np.zeros((grid.batch, *grid.tile_shape, image.shape[-1]), np.float32)
+    valid = np.zeros((grid.batch, *grid.tile_shape, 1), bool)
     for i, tile in enumerate(tiles):
         pixels[i], valid[i] = read_tile(image, grid, tile)
     return pixels, valid

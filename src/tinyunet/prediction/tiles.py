@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +27,9 @@ class TileSpec:
             without padding: the image is continued by reflection, without end. Their tile sizes need not be multiples
             (Ronneberger et al. take 572 pixels at a multiple of 16); the ladder holds sizes the network accepts.
         blend: Overlap tiles by half and blend them with Gaussian weights. For norms over the whole tile (instance,
-            group), where no halo makes tiles agree.
+            group), where no halo makes tiles agree, and for volumes, whose tiles cannot afford the halo.
+        fill: Continue an image by its edge to the end of its tile, however far. For norms over the whole tile, whose
+            statistics must not see zeros where a smaller image has ended.
 
     Raises:
         ValueError: If a value is out of range, or the largest tile leaves no core of `multiple` pixels.
@@ -46,6 +48,7 @@ class TileSpec:
     batch: int
     border: Literal["valid-map", "mirror"] = "valid-map"
     blend: bool = False
+    fill: bool = False
 
     def __post_init__(self) -> None:
         if self.border not in ("valid-map", "mirror"):
@@ -131,7 +134,7 @@ def plan_axis(length: int, spec: TileSpec) -> Axis:
     tile = next((size for size in spec.ladder if size - 2 * spec.lost >= length), spec.ladder[-1])
     output = tile - 2 * spec.lost
     padded = _round_up(length, spec.multiple)
-    if spec.blend:  # Statistics over the tile must not see zeros where a smaller image has ended.
+    if spec.fill:
         padded = max(padded, tile)
     last = max(0, _round_up(length - output, spec.multiple))
     begins = tuple(min(begin, last) for begin in range(0, last + spec.stride, spec.stride))
@@ -162,7 +165,7 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """All tiles of an image, in row-major order: the product of its axes.
+    """All tiles of an image, in row-major order: the product of its axes; for the rest see `TileSpec`.
 
     Example:
         >>> grid = plan_grid((28, 5), TileSpec(ladder=(8, 16), halo=2, multiple=4, batch=1))
@@ -174,6 +177,8 @@ class Grid:
 
     axes: tuple[Axis, ...]
     border: Literal["valid-map", "mirror"]
+    batch: int
+    blend: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -205,9 +210,20 @@ class Grid:
             )
 
 
-def plan_grid(shape: tuple[int, ...], spec: TileSpec) -> Grid:
-    """Lays tiles over an image of `shape` pixels (without channels); see `plan_axis` and the example of `Grid`."""
-    return Grid(axes=tuple(plan_axis(length, spec) for length in shape), border=spec.border)
+def plan_grid(shape: tuple[int, ...], spec: TileSpec | Sequence[TileSpec]) -> Grid:
+    """Lays tiles over an image; see `plan_axis` and the example of `Grid`.
+
+    Args:
+        shape: Pixels of the image along each axis of space.
+        spec: For all axes, or one for each, which differ in `ladder`, `halo` and `multiple` alone.
+    """
+    specs = (spec,) * len(shape) if isinstance(spec, TileSpec) else tuple(spec)
+    if len({(s.batch, s.border, s.blend, s.fill) for s in specs}) > 1:
+        raise ValueError(f"`spec` must have one batch, border, blend and fill for all axes, got {specs}.")
+    if len(specs) != len(shape):
+        raise ValueError(f"`spec` must have one entry for each of {len(shape)} axes of space, got {len(specs)}.")
+    axes = tuple(plan_axis(length, one) for length, one in zip(shape, specs, strict=True))
+    return Grid(axes=axes, border=specs[0].border, batch=specs[0].batch, blend=specs[0].blend)
 
 
 def read_tile(

@@ -1,5 +1,6 @@
 """From names and numbers of a configuration to objects: the only place that does it."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -13,16 +14,23 @@ from tinyunet.data.store import Target
 from tinyunet.layers.norm import LOCAL_NORMS
 from tinyunet.models.presets import ModelConfig
 from tinyunet.models.segmenter import Segmenter
+from tinyunet.models.sizes import Topology
 from tinyunet.objects.target import OBJECT_CLASSES, object_labels
 from tinyunet.prediction.tiles import TileSpec
 from tinyunet.runs.config import Config
 from tinyunet.training.state import Variables
 
 TILE_SIZES = (256, 512)
-"""Sizes a tile may have, in pixels, before rounding to what the network takes. Two sizes make at most four programs."""
+"""Sizes a tile of an image may have, in pixels, before rounding to what the network takes; two make four programs."""
+
+TILE_STEPS = (1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0)
+"""Sizes a tile of a volume may have, in training patches: close, since a voxel too many costs along three axes."""
+
+TILE_VOXELS = 2**21
+"""The most voxels in a tile; the maps of the default network take half a gigabyte for so many."""
 
 Probabilities = Callable[
-    [Variables, Float[np.ndarray, "n h w c"], Bool[np.ndarray, "n h w 1"]], Float[Array, "n oh ow k"]
+    [Variables, Float[np.ndarray, "n *space c"], Bool[np.ndarray, "n *space 1"]], Float[Array, "n *out k"]
 ]
 """Variables, tiles and their validity -> probabilities, compiled."""
 
@@ -55,17 +63,29 @@ def build_probabilities(model: Segmenter) -> Probabilities:
 
     @jax.jit
     def probabilities(
-        variables: Variables, tiles: Float[Array, "n h w c"], valid: Bool[Array, "n h w 1"]
-    ) -> Float[Array, "n oh ow k"]:
+        variables: Variables, tiles: Float[Array, "n *space c"], valid: Bool[Array, "n *space 1"]
+    ) -> Float[Array, "n *out k"]:
         logits = model.apply(variables, tiles, valid=valid if told else None, method="tile")
         return jax.nn.softmax(jnp.asarray(logits))
 
     return probabilities
 
 
-def build_tiles(config: ModelConfig) -> TileSpec:
-    """How images are cut for a network."""
-    topology = config.unet().topology
+def build_tiles(config: ModelConfig, patch: tuple[int, ...]) -> tuple[TileSpec, ...]:
+    """How images are cut for a network, along each axis of space.
+
+    Args:
+        config: Of the network.
+        patch: What it is trained on.
+    """
+    topologies = config.unet().topologies(len(patch))
+    if len(patch) == 3:
+        return _volume_tiles(config, patch, topologies)
+    return tuple(_image_tiles(config, topology) for topology in topologies)
+
+
+def _image_tiles(config: ModelConfig, topology: Topology) -> TileSpec:
+    """Tiles large enough to throw away all that sees beyond an inner border."""
     multiple = topology.multiple
     if config.padding == "valid":
         ladder = tuple(topology.smallest_size(size) for size in TILE_SIZES)
@@ -75,6 +95,7 @@ def build_tiles(config: ModelConfig) -> TileSpec:
         # The largest tile keeps at least half of itself along each axis.
         scale = max(1, -(-4 * halo // TILE_SIZES[-1]))
         ladder = tuple(-(-size * scale // multiple) * multiple for size in TILE_SIZES)
+    whole = config.norm not in LOCAL_NORMS
     return TileSpec(
         ladder=ladder,
         halo=halo,
@@ -82,5 +103,39 @@ def build_tiles(config: ModelConfig) -> TileSpec:
         # A processor is kept busy by one tile; an accelerator wants several.
         batch=1 if jax.default_backend() == "cpu" else 8,
         border="mirror" if config.padding == "valid" else "valid-map",
-        blend=config.norm not in LOCAL_NORMS,
+        blend=whole,
+        fill=whole,
     )
+
+
+def _volume_tiles(
+    config: ModelConfig, patch: tuple[int, ...], topologies: tuple[Topology, ...]
+) -> tuple[TileSpec, ...]:
+    """A volume is one tile as far as memory allows, and else tiles that overlap by half and are blended.
+
+    A halo of the receptive field on both sides of three axes would leave next to nothing of a tile.
+    """
+    largest = max(1.0, (TILE_VOXELS / math.prod(patch)) ** (1 / len(patch)))
+    steps = sorted({min(step, largest) for step in TILE_STEPS})
+    specs = []
+    for size, topology in zip(patch, topologies, strict=True):
+        least = 2 * topology.multiple
+        wanted = (max(least, round(size * step)) for step in steps)
+        if config.padding == "valid":
+            ladder = tuple(sorted({topology.smallest_size(w) for w in wanted}))
+            halo = (ladder[0] - (topology.output_size(ladder[0]) or 0)) // 2
+        else:
+            ladder = tuple(sorted({-(-w // topology.multiple) * topology.multiple for w in wanted}))
+            halo = 0
+        specs.append(
+            TileSpec(
+                ladder=ladder,
+                halo=halo,
+                multiple=topology.multiple,
+                batch=1,
+                border="mirror" if config.padding == "valid" else "valid-map",
+                blend=True,
+                fill=config.norm not in LOCAL_NORMS,
+            )
+        )
+    return tuple(specs)

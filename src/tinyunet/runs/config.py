@@ -43,6 +43,9 @@ class DataConfig:
         channels: Which channels of the files are used.
         normalisation: The numbers of the normalisation.
         split: The names of the images for training, validation and test.
+        axes: Letters of the axes that files are stored in, as `dataset.toml` declares them for files that do not say.
+        spacing: Size of a pixel along each axis of space at which the network works, to which volumes of other spacings
+            are resampled; empty: each image keeps its own pixels.
     """
 
     folder: str = ""
@@ -52,6 +55,8 @@ class DataConfig:
     channels: ChannelRule | None = None
     normalisation: Normalisation | None = None
     split: Split | None = None
+    axes: str = ""
+    spacing: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,13 +115,65 @@ class Config:
     optimiser: OptimiserConfig = OptimiserConfig()
     train: TrainConfig = TrainConfig()
 
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """What the network is trained on: height and width, or depth, height and width."""
+        return self.batches.patch_shape(max(2, len(self.batches.patch)))
+
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"`seed` must be in [0, 2^32), got {self.seed}.")
 
 
-def read_config(file: Path | None, settings: Sequence[str] = ()) -> Config:
-    """A configuration from a TOML file and single settings, over the defaults.
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a user asks for: some values of a configuration, which leave the others open.
+
+    Attributes:
+        tree: Tables by name.
+        where: Who said so, for errors.
+    """
+
+    tree: Mapping[str, Any]
+    where: str = "--set"
+
+    def over(self, base: Config) -> Config:
+        """A configuration with the values asked for, the others as in `base`.
+
+        Raises:
+            ConfigError: An unknown key, a wrong type, or a value out of range.
+        """
+        return config_from_dict(self.tree, where=self.where, base=base)
+
+    def holds(self, key: str) -> bool:
+        """Whether a value such as `model.features` is asked for; a preset asks for all of the model's but `hold`.
+
+        Example:
+            >>> read_request(None, ["model.features=8"]).holds("model.features")
+            True
+        """
+        node: Any = self.tree
+        for part in key.split("."):
+            if not isinstance(node, Mapping) or part not in node:
+                model = self.tree.get("model")
+                return key.startswith("model.") and isinstance(model, Mapping) and "preset" in model and part != "hold"
+            node = node[part]
+        return True
+
+    def set(self, key: str, value: Any) -> "Request":
+        """The same with one more value."""
+        table, name = key.rpartition(".")[::2]
+        tree = {**self.tree, table: {**self.tree.get(table, {}), name: value}} if table else {**self.tree, name: value}
+        return dataclasses.replace(self, tree=tree)
+
+    @classmethod
+    def of(cls, config: Config) -> "Request":
+        """One that leaves nothing open."""
+        return cls(config_to_dict(config), where="the configuration")
+
+
+def read_request(file: Path | None, settings: Sequence[str] = ()) -> Request:
+    """What a TOML file and single settings ask for.
 
     Args:
         file: A `config.toml`, or None.
@@ -126,7 +183,7 @@ def read_config(file: Path | None, settings: Sequence[str] = ()) -> Config:
         ConfigError: The file is missing or not TOML; a key that does not exist, or a value of the wrong type.
 
     Example:
-        >>> read_config(None, ["model.features=8", "data.task=foreground"]).model.features
+        >>> read_request(None, ["model.features=8", "data.task=foreground"]).over(Config()).model.features
         8
     """
     tree: dict[str, Any] = {}
@@ -145,11 +202,13 @@ def read_config(file: Path | None, settings: Sequence[str] = ()) -> Config:
     for setting in settings:
         _apply_setting(tree, setting)
     sources = [str(file)] * (file is not None) + ["--set"] * bool(settings)
-    return config_from_dict(tree, where=" with ".join(sources))
+    asked = Request(tree, where=" with ".join(sources))
+    asked.over(Config())  # what is wrong in it is said before any data are read
+    return asked
 
 
-def config_from_dict(tree: Mapping[str, Any], *, where: str) -> Config:
-    """The configuration a tree of tables describes; the values it does not hold are the defaults.
+def config_from_dict(tree: Mapping[str, Any], *, where: str, base: Config | None = None) -> Config:
+    """The configuration a tree of tables describes; the values it does not hold are those of `base`, or the defaults.
 
     Raises:
         ConfigError: An unknown key, a wrong type, or a value out of range, naming `where`.
@@ -162,14 +221,16 @@ def config_from_dict(tree: Mapping[str, Any], *, where: str) -> Config:
     """
     tree = dict(tree)
     model = tree.get("model")
-    base = PRESETS["tiny"]
+    base = base or Config()
     if isinstance(model, Mapping) and "preset" in model:
         try:
-            base = preset(str(model["preset"]))
+            network = preset(str(model["preset"]))
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
+        hold = tuple(min(stages, network.depth) for stages in base.model.hold)
+        base = dataclasses.replace(base, model=dataclasses.replace(network, hold=hold))
         tree["model"] = {key: value for key, value in model.items() if key != "preset"}
-    return _from_tree(Config, tree, dataclasses.replace(Config(), model=base), where=where, at="")
+    return _from_tree(Config, tree, base, where=where, at="")
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def evaluate(
     run = run if isinstance(run, Run) else load(run)
     folder = open_folder(data, minimum_pairs=1)
     part, names = choose_images(run, folder, split)
-    store = open_store(run.config, folder, names)
+    store = open_store(run.config, folder, names, resampled=False)
     began = time.monotonic()
     evaluator = Evaluator(run.labelling.names, boundary=run.labelling.boundary)
     polarity = _polarity(run, folder, evaluator)
@@ -75,7 +75,7 @@ def evaluate(
             baseline = None
             if polarity is not None:
                 baseline = otsu_labels(image, polarity=polarity, positive=_positive(evaluator))
-            probabilities = run.probabilities(image, tta=tta)
+            probabilities = run.probabilities(image, spacing=_spacing(store, position), tta=tta)
             if run.finds_objects:
                 instances = Instances(run.decide(probabilities), target)
                 evaluator.add(name, foreground(probabilities), _classes(run, target), baseline, instances=instances)
@@ -133,6 +133,12 @@ def _raw(run: Run, store: ImageStore, position: int) -> tuple[np.ndarray, np.nda
     return run.channels.apply(sample_image(sample), where=str(sample.image)), labels
 
 
+def _spacing(store: ImageStore, position: int) -> tuple[float, ...]:
+    """Size of an image's pixels; () where nothing says it."""
+    geometry = store.geometry(position)
+    return () if geometry is None else geometry.spacing
+
+
 def _classes(run: Run, labels: np.ndarray) -> np.ndarray:
     """Class ids of labels, which may be ids of objects."""
     return np.minimum(labels, 1) if run.finds_objects else labels
@@ -150,7 +156,7 @@ def _polarity(run: Run, folder: DataFolder, evaluator: Evaluator) -> Polarity | 
     names = tuple(name for name in (split.train if split else ()) if name in known)[:POLARITY_IMAGES]
     if evaluator.positive is None or not names:
         return None
-    store = open_store(run.config, folder, names)
+    store = open_store(run.config, folder, names, resampled=False)
     pairs = ((image, _classes(run, labels)) for image, labels in (_raw(run, store, i) for i in range(len(names))))
     return choose_polarity(pairs, positive=_positive(evaluator))
 
@@ -164,7 +170,7 @@ def _write_previews(run: Run, store: ImageStore, evaluation: Evaluation, *, tta:
     plain = background(evaluation)
     for kind, position in _representative([image.mean_dice for image in evaluation.images]).items():
         image, labels = _raw(run, store, position)
-        predicted, colors = run.predict(image, tta=tta), run.labelling.colors
+        predicted, colors = run.predict(image, spacing=_spacing(store, position), tta=tta), run.labelling.colors
         if run.finds_objects:
             predicted, labels = aligned(predicted, labels)
             colors = object_colors(max(int(predicted.max()), int(labels.max())))

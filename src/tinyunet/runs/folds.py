@@ -13,7 +13,7 @@ from tinyunet.data.split import Split, draw_order
 from tinyunet.data.writers import write_text
 from tinyunet.errors import ConfigError
 from tinyunet.evaluation.result import Evaluation
-from tinyunet.runs.config import Config, read_config
+from tinyunet.runs.config import Config, read_request
 from tinyunet.runs.display import Display
 from tinyunet.runs.evaluate import evaluate
 from tinyunet.runs.folder import (
@@ -78,7 +78,7 @@ def train_folds(
     """
     data, out = Path(data), Path(out)
     refuse_existing(out, overwrite=overwrite)
-    wanted = with_length(read_config(Path(config) if config else None, settings), minutes, steps, seed)
+    wanted = with_length(read_request(Path(config) if config else None, settings), minutes, steps, seed)
     resolved, examination = resolve(wanted, data)
     assert resolved.data.split is not None  # resolved
     together = _joined(resolved.data.split)

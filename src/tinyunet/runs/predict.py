@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyunet.data.readers import SUFFIXES, read_image, stem
-from tinyunet.data.writers import write_array, write_labels, write_png, write_text
+from tinyunet.data.readers import NIFTI_SUFFIXES, SUFFIXES, read_header, read_image, shown, stem, suffix
+from tinyunet.data.writers import write_array, write_labels, write_nifti, write_png, write_text
 from tinyunet.errors import DataError
 from tinyunet.evaluation.display import to_display
 from tinyunet.evaluation.overlay import object_colors, overlay, tints
@@ -16,7 +16,7 @@ from tinyunet.prediction.uncertainty import normalised_entropy
 from tinyunet.runs.display import Display
 from tinyunet.runs.run import Run
 
-LOSSLESS = {".tif": ".tif", ".tiff": ".tiff"}
+LOSSLESS = {kind: kind for kind in (".tif", ".tiff", *NIFTI_SUFFIXES)}
 """Suffix of the labels by suffix of the image, where it is not `.png`: JPEG would spoil them."""
 
 
@@ -40,11 +40,12 @@ def plan_jobs(
     overlays: bool = False,
     uncertainty: bool = False,
     tables: bool = False,
+    volumes: bool = False,
 ) -> list[Job]:
     """What to predict and where to put it.
 
     A folder stands for the images in it, or in its `images/`, not further down. The labels of PNG, JPEG and BMP are
-    PNG, those of TIFF are TIFF, those of `a.npy` are `a_labels.npy`.
+    PNG, those of TIFF are TIFF and those of NIfTI are NIfTI, those of `a.npy` are `a_labels.npy`.
 
     Args:
         inputs: Images and folders of images.
@@ -53,6 +54,7 @@ def plan_jobs(
         overlays: The same of overlays.
         uncertainty: The same of maps of uncertainty.
         tables: The same of tables of objects.
+        volumes: The run's images are volumes, whose maps are no pictures.
 
     Raises:
         DataError: Everything that is wrong, one line each: an input that is not there, a folder without images, two
@@ -63,7 +65,7 @@ def plan_jobs(
     for given in map(Path, inputs):
         if given.is_dir():
             place = given / "images" if (given / "images").is_dir() else given
-            found = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+            found = sorted(p for p in place.iterdir() if suffix(p) in SUFFIXES and not p.name.startswith("."))
             images += found
             if not found:
                 problems.append(f"{place} holds no images; known suffixes are {', '.join(SUFFIXES)}.")
@@ -71,7 +73,7 @@ def plan_jobs(
             images.append(given)
         else:
             problems.append(f"There is no file or folder {given}.")
-    jobs = [_job(image, Path(out)) for image in dict.fromkeys(images)]
+    jobs = [_job(image, Path(out), volumes=volumes) for image in dict.fromkeys(images)]
     taken: dict[Path, Path] = {}
     sources = {image.resolve() for image in images}
     for job in jobs:
@@ -131,7 +133,7 @@ def predict_files(
     with Display(len(jobs), quiet=quiet) as display:
         for done, job in enumerate(jobs, start=1):
             try:
-                image = run.channels.apply(read_image(job.image), where=str(job.image))
+                image = _read(run, job.image)
                 if np.ptp(image) == 0:
                     notes.append(f"{job.image} has one value everywhere; its labels mean nothing.")
                 _predict(
@@ -148,17 +150,19 @@ def predict_files(
 def _predict(
     run: Run, job: Job, image: np.ndarray, *, probabilities: bool, overlays: bool, uncertainty: bool, tta: bool
 ) -> None:
+    geometry = read_header(job.image, axes=run.config.data.axes).geometry
+    spacing = geometry.spacing if geometry is not None else ()
     if probabilities or uncertainty:
-        scores = run.probabilities(image, tta=tta)
+        scores = run.probabilities(image, spacing=spacing, tta=tta)
         labels = run.decide(scores)
         if probabilities:
             write_array(job.probabilities, scores)
         if uncertainty:
-            write_png(job.uncertainty, np.round(255 * normalised_entropy(scores)).astype(np.uint8))
+            _write_uncertainty(job, np.round(255 * normalised_entropy(scores)).astype(np.uint8))
     else:
-        labels = run.predict(image, tta=tta)
+        labels = run.predict(image, spacing=spacing, tta=tta)
     many = run.finds_objects and labels.max() >= 2**16 and job.labels.suffix == ".png"  # which holds 16 bits
-    write_labels(job.labels.with_suffix(".tif") if many else job.labels, labels, run.labelling)
+    write_labels(job.labels.with_suffix(".tif") if many else job.labels, labels, run.labelling, like=job.image)
     if run.finds_objects:
         write_text(job.table, table_text(measure_objects(labels, image)))
     if overlays:
@@ -168,14 +172,36 @@ def _predict(
         write_png(job.overlay, overlay(to_display(image), labels, colors, background=plain))
 
 
-def _job(image: Path, out: Path) -> Job:
-    name, suffix = stem(image), image.suffix.lower()
-    labels = f"{name}_labels.npy" if suffix == ".npy" else name + LOSSLESS.get(suffix, ".png")
+def _read(run: Run, path: Path) -> np.ndarray:
+    """An image with as many axes as the run's, in the channels that are used."""
+    image = read_image(path, axes=run.config.data.axes)
+    if image.ndim - 1 != run.dimensions:
+        kinds = {2: "images of two axes", 3: "volumes of three"}
+        raise DataError(
+            f"{shown(path)} has {image.ndim - 1} axes of space, and the network was trained on {kinds[run.dimensions]}."
+        )
+    return run.channels.apply(image, where=str(path))
+
+
+def _write_uncertainty(job: Job, values: np.ndarray) -> None:
+    match suffix(job.uncertainty):
+        case ".png":
+            write_png(job.uncertainty, values)
+        case ".npy":
+            write_array(job.uncertainty, values)
+        case _:
+            write_nifti(job.uncertainty, values, like=job.image)
+
+
+def _job(image: Path, out: Path, *, volumes: bool) -> Job:
+    name, kind = stem(image), suffix(image)
+    labels = f"{name}_labels.npy" if kind == ".npy" else name + LOSSLESS.get(kind, ".png")
+    unsure = kind if kind in NIFTI_SUFFIXES else ".npy" if volumes else ".png"
     return Job(
         image,
         labels=out / labels,
         probabilities=out / f"{name}.npy",
         overlay=out / f"{name}_overlay.png",
         table=out / f"{name}.csv",
-        uncertainty=out / f"{name}_uncertainty.png",
+        uncertainty=out / f"{name}_uncertainty{unsure}",
     )

@@ -13,26 +13,38 @@ from tinyunet.data.masks import RawMask
 from tinyunet.data.normalise import Normalisation
 from tinyunet.data.store import ImageStore, Target
 from tinyunet.errors import ConfigError, DataError
-from tinyunet.runs.config import Config
+from tinyunet.runs.config import Config, Request
 from tinyunet.runs.machine import installed_memory
+from tinyunet.runs.plan import make_plan
 
 CACHE_SHARE = 1 / 8
 """Share of the installed memory that images may occupy while training."""
 
 
 def resolve(
-    config: Config, root: Path, *, progress: Callable[[int, int], None] | None = None
+    wanted: Request | Config, root: Path, *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Config, Examination]:
-    """Examines a data set and fills in what the configuration leaves open: classes, channels, normalisation, split.
+    """Examines a data set, plans what is left open, and fills in what was understood of the data.
 
-    What the configuration holds already, because it is that of an earlier run, is kept.
+    Args:
+        wanted: What the user asks for; a whole configuration, such as that of an earlier run, leaves nothing open.
+        root: The data set.
+        progress: Called after each image with how many are done and how many there are.
+
+    Returns:
+        The configuration, and what was found, with a note for each value that was planned.
 
     Raises:
-        DataError: Everything that is wrong with the data, one line each; or they are not what the configuration holds.
+        DataError: Everything that is wrong with the data, one line each; or they are not what is asked for.
         ConfigError: A list with one entry for each class that has more or fewer.
     """
-    examination = examine(root, task=config.data.task or None, seed=config.seed, progress=progress)
+    request = wanted if isinstance(wanted, Request) else Request.of(wanted)
+    asked = request.over(Config())
+    examination = examine(root, task=asked.data.task or None, seed=asked.seed, progress=progress)
     examination.raise_for_problems()
+    plan = make_plan(examination.fingerprint, request)
+    config = plan.config
+    examination = dataclasses.replace(examination, notes=(*examination.notes, *plan.notes))
     data, facts = config.data, examination.fingerprint
     split = data.split or examination.split
     known = {sample.name for sample in examination.folder.samples}
@@ -57,6 +69,7 @@ def resolve(
         channels=data.channels or examination.channels,
         normalisation=normalisation,
         split=split,
+        axes=examination.folder.spec.axes or "",
     )
     return dataclasses.replace(config, data=resolved), examination
 
@@ -80,7 +93,12 @@ def _check_fit(config: Config, labelling: Labelling, examination: Examination, r
 
 
 def open_store(
-    config: Config, folder: DataFolder, names: tuple[str, ...], *, target: Target | None = None
+    config: Config,
+    folder: DataFolder,
+    names: tuple[str, ...],
+    *,
+    target: Target | None = None,
+    resampled: bool = True,
 ) -> ImageStore:
     """The labelled images of these names, as the configuration reads them.
 
@@ -89,6 +107,7 @@ def open_store(
         folder: The data set.
         names: Of the images.
         target: From labels to what is learnt of them; None: the labels.
+        resampled: To the spacing at which the network works; else with the pixels of the files.
 
     Raises:
         DataError: The data set lacks one of the images.
@@ -107,4 +126,5 @@ def open_store(
         normalisation=data.normalisation,
         max_bytes=int(CACHE_SHARE * installed_memory()),
         target=target,
+        spacing=data.spacing if resampled else (),
     )

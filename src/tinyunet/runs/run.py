@@ -13,7 +13,8 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped
 
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
-from tinyunet.errors import CheckpointError
+from tinyunet.data.resample import resample_image, resampled_shape
+from tinyunet.errors import CheckpointError, DataError
 from tinyunet.models.segmenter import Segmenter
 from tinyunet.objects.decode import decode_objects
 from tinyunet.prediction.augmented import predict_augmented
@@ -71,17 +72,30 @@ class Run:
         return self.config.data.normalisation
 
     @cached_property
-    def tiles(self) -> TileSpec:
-        """How images are cut."""
-        return build_tiles(self.config.model)
+    def tiles(self) -> tuple[TileSpec, ...]:
+        """How images are cut, along each axis of space."""
+        return build_tiles(self.config.model, self.config.patch)
+
+    @property
+    def dimensions(self) -> int:
+        """Axes of space of its images: 2, or 3 of volumes."""
+        return len(self.config.patch)
 
     def predict(
-        self, image: Shaped[np.ndarray, "*hw_or_hwc"], *, tta: bool = False, progress: Progress | None = None
-    ) -> Int32[np.ndarray, "h w"]:
+        self,
+        image: Shaped[np.ndarray, "*space_and_channels"],
+        *,
+        spacing: tuple[float, ...] = (),
+        tta: bool = False,
+        progress: Progress | None = None,
+    ) -> Int32[np.ndarray, "*space"]:
         """Labels of an image of any size: class ids, in the order of `labelling.classes`, or ids of objects from 1.
 
         Args:
-            image: Pixels as a file holds them, (h, w) or (h, w, c); normalisation is part of the run.
+            image: Pixels as a file holds them, (h, w) or (h, w, c), of volumes (z, y, x) or (z, y, x, c); normalisation
+                is part of the run.
+            spacing: Size of a pixel along each axis of space, where it is known: a volume whose spacing is not that of
+                the training is resampled to it, and the result back. Without it they are taken to be equal.
             tta: Test-time augmentation: the mean over the eight flips and turns, eight times the work.
             progress: Called with the tiles done and the tiles in all.
 
@@ -89,22 +103,30 @@ class Run:
             DataError: The image has other channels than those of the training.
             CheckpointError: The weights are not those of the run's own configuration.
         """
-        if tta or self.finds_objects:
-            return self.decide(self.probabilities(image, tta=tta, progress=progress))
-        return predict_labels(self._forward, self._prepared(image), self.tiles, progress=progress)
+        prepared, shape = self._prepared(image, spacing)
+        if tta or self.finds_objects or prepared.shape[:-1] != shape:
+            return self.decide(self.probabilities(image, spacing=spacing, tta=tta, progress=progress))
+        return predict_labels(self._forward, prepared, self.tiles, progress=progress)
 
-    def decide(self, probabilities: Float[np.ndarray, "h w k"]) -> Int32[np.ndarray, "h w"]:
+    def decide(self, probabilities: Float[np.ndarray, "*space k"]) -> Int32[np.ndarray, "*space"]:
         """The labels that probabilities speak for: the most probable class, or the objects found in them."""
         if self.finds_objects:
             return decode_objects(probabilities, self.config.objects)
         return np.argmax(probabilities, axis=-1).astype(np.int32)
 
     def probabilities(
-        self, image: Shaped[np.ndarray, "*hw_or_hwc"], *, tta: bool = False, progress: Progress | None = None
-    ) -> Float32[np.ndarray, "h w k"]:
+        self,
+        image: Shaped[np.ndarray, "*space_and_channels"],
+        *,
+        spacing: tuple[float, ...] = (),
+        tta: bool = False,
+        progress: Progress | None = None,
+    ) -> Float32[np.ndarray, "*space k"]:
         """Probabilities of what the network tells apart, in the order of `classes`; arguments as for `predict`."""
         predict = predict_augmented if tta else predict_probabilities
-        return predict(self._forward, self._prepared(image), self.tiles, classes=len(self.classes), progress=progress)
+        prepared, shape = self._prepared(image, spacing)
+        found = predict(self._forward, prepared, self.tiles, classes=len(self.classes), progress=progress)
+        return found if found.shape[:-1] == shape else resample_image(found, shape)
 
     @cached_property
     def _forward(self) -> Forward:
@@ -112,23 +134,39 @@ class Run:
         compiled = build_probabilities(model)
 
         def forward(
-            tiles: Float32[np.ndarray, "n h w c"], valid: Bool[np.ndarray, "n h w 1"]
-        ) -> Float[Array, "n oh ow k"]:
+            tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]
+        ) -> Float[Array, "n *out k"]:
             try:
                 members = [compiled(variables, tiles, valid) for variables in (self.variables, *self.others)]
                 return sum(members[1:], start=members[0]) / len(members)
             except (AttributeError, FlaxError, TypeError, ValueError):
                 # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
-                if misfit := _misfit(self.variables, model, channels=self.channels.used):
+                if misfit := _misfit(self.variables, model, self.channels.used, self.dimensions):
                     weights = self.path / WEIGHTS if self.path.is_dir() else self.path
                     raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
                 raise
 
         return forward
 
-    def _prepared(self, image: Shaped[np.ndarray, "*hw_or_hwc"]) -> Float32[np.ndarray, "h w c"]:
-        pixels = image[..., np.newaxis] if image.ndim == 2 else image
-        return normalise(self.channels.apply(pixels, where="The image"), self.normalisation)
+    def _prepared(
+        self, image: Shaped[np.ndarray, "*space_and_channels"], spacing: tuple[float, ...]
+    ) -> tuple[Float32[np.ndarray, "*space c"], tuple[int, ...]]:
+        """The image as the network sees it, and its shape as it is stored."""
+        pixels = image[..., np.newaxis] if image.ndim == self.dimensions else image
+        if pixels.ndim != self.dimensions + 1:
+            raise DataError(_WRONG_AXES[self.dimensions].format(shape=image.shape))
+        shape = pixels.shape[:-1]
+        pixels = self.channels.apply(pixels, where="The image")
+        wanted = self.config.data.spacing
+        if spacing and wanted and (size := resampled_shape(shape, spacing, wanted)) != shape:
+            pixels = resample_image(pixels, size)
+        return normalise(pixels, self.normalisation), shape
+
+
+_WRONG_AXES = {
+    2: "An image must be (h, w) or (h, w, c) for a network trained on images, got shape {shape}.",
+    3: "A volume must be (z, y, x) or (z, y, x, c) for a network trained on volumes, got shape {shape}.",
+}
 
 
 def load(path: str | Path) -> Run:
@@ -164,10 +202,10 @@ def _load_folds(path: Path) -> Run:
     return Run(path, read_run_config(path), first.variables, tuple(run.variables for run in others))
 
 
-def _misfit(variables: Variables, model: Segmenter, *, channels: int) -> str | None:
+def _misfit(variables: Variables, model: Segmenter, channels: int, dimensions: int) -> str | None:
     """The first tensor that a model wants and the variables do not hold in its shape; None if all fit."""
-    size = model.unet.topology.smallest_size(1)
-    image = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+    shape = tuple(topology.smallest_size(1) for topology in model.unet.topologies(dimensions))
+    image = jax.ShapeDtypeStruct((1, *shape, channels), jnp.float32)
     wanted = jax.eval_shape(model.init, jax.random.PRNGKey(0), image)
     found = flatten_dict(variables, sep="/")
     for name, tensor in flatten_dict(wanted, sep="/").items():

@@ -53,8 +53,9 @@ class Session:
         self.model = build_model(config.model, classes=self.classes)
         target = build_target(config)
         train = open_store(config, folder, data.split.train, target=target)
+        patch = config.batches.patch
         self.sampler = Sampler(
-            visits=tuple(visits_of(train.shape(i), patch=config.batches.patch) for i in range(len(train))),
+            visits=tuple(visits_of(train.shape(i), patch=patch) for i in range(len(train))),
             read=train,
             config=config.batches,
             seed=config.seed,
@@ -64,16 +65,17 @@ class Session:
         step = make_step(
             self.model,
             self.optimiser,
-            patch=(config.batches.patch,) * 2,
+            patch=patch,
+            spacing=data.spacing,
             loss_config=config.loss,
             augment_config=config.augment,
             ema_decay=config.optimiser.ema_decay,
         )
         self.step = jax.jit(step, donate_argnums=0)
         self.key = jax.random.PRNGKey(config.seed)
-        tiles = build_tiles(config.model)
+        tiles = build_tiles(config.model, patch)
         self.variables = variables or initial_variables(
-            self.model, config.seed, channels=data.channels.used, size=tiles.ladder[0]
+            self.model, config.seed, channels=data.channels.used, shape=tuple(axis.ladder[0] for axis in tiles)
         )
         self.validate = Validator(
             build_probabilities(self.model),

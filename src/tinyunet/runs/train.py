@@ -19,7 +19,7 @@ from tinyunet.data.check import Examination
 from tinyunet.data.writers import replace_file
 from tinyunet.errors import CheckpointError, ConfigError, TrainingError
 from tinyunet.runs.budget import OVERRUN, plan_steps
-from tinyunet.runs.config import Config, read_config
+from tinyunet.runs.config import Config, Request, read_request
 from tinyunet.runs.display import Display, clock
 from tinyunet.runs.folder import (
     FINGERPRINT,
@@ -81,13 +81,13 @@ def train(
     started = time.monotonic() if started is None else started
     data, out = Path(data), Path(out)
     refuse_existing(out, overwrite=overwrite)
-    wanted = with_length(read_config(Path(config) if config else None, settings), minutes, steps, seed)
+    wanted = with_length(read_request(Path(config) if config else None, settings), minutes, steps, seed)
     call = {"steps": steps, "seed": seed, "config": config, "settings": list(settings), "init": init}
     return begin(wanted, data, out, minutes=minutes, init=init, call=call, quiet=quiet, started=started)
 
 
 def begin(
-    wanted: Config,
+    wanted: Request | Config,
     data: Path,
     out: Path,
     *,
@@ -201,18 +201,17 @@ def write_fingerprint(folder: Path, examination: Examination) -> None:
         temporary.write_text(json.dumps(examination.fingerprint.to_dict(), indent=1), encoding="utf-8")
 
 
-def with_length(config: Config, minutes: float | None, steps: int | None, seed: int | None) -> Config:
-    """The configuration with what the command line says of length and seed."""
+def with_length(request: Request, minutes: float | None, steps: int | None, seed: int | None) -> Request:
+    """What is asked for, with what the command line says of length and seed."""
     if minutes is not None and steps is not None:
         raise ConfigError("Give either --minutes or --steps, not both.")
     if minutes is not None and not 0 < minutes < 1e6:
         raise ConfigError(f"`minutes` must be positive, got {minutes}.")
     if seed is not None:
-        config = dataclasses.replace(config, seed=seed)
+        request = request.set("seed", seed)
     if minutes is not None or steps is not None:  # a length of one's own is not cut short by the configuration's
-        length = config.train.steps if steps is None else steps
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=length, stop_after=0))
-    return config
+        request = request.set("train.stop_after", 0)
+    return request if steps is None else request.set("train.steps", steps)
 
 
 def _session(config: Config, examination: Examination, init: str | Path | None) -> Session:

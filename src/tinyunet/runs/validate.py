@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,7 @@ class Validator:
         classes: Number of classes.
     """
 
-    def __init__(self, probabilities: Probabilities, tiles: TileSpec, store: ImageStore, *, classes: int):
+    def __init__(self, probabilities: Probabilities, tiles: Sequence[TileSpec], store: ImageStore, *, classes: int):
         self.probabilities = probabilities
         self.tiles = tiles
         self.store = store

@@ -31,7 +31,7 @@ class TrainState(NamedTuple):
     optimiser: PyTree
 
 
-def initial_variables(model: nn.Module, seed: int, *, channels: int, size: int, ndim: int = 2) -> Variables:
+def initial_variables(model: nn.Module, seed: int, *, channels: int, shape: tuple[int, ...]) -> Variables:
     """Initial parameters and batch statistics of a model.
 
     The initialiser is compiled without optimisation: it runs once, and optimising it takes ten times as long as
@@ -41,10 +41,9 @@ def initial_variables(model: nn.Module, seed: int, *, channels: int, size: int, 
         model: A linen module of images.
         seed: The key is `jax.random.PRNGKey(seed)`.
         channels: Channels of the image.
-        size: A legal size of each axis of space; the parameters do not depend on it.
-        ndim: Axes of space.
+        shape: Legal sizes of the axes of space; the parameters do not depend on them.
     """
-    image = jnp.zeros((1, *(size,) * ndim, channels))
+    image = jnp.zeros((1, *shape, channels))
     init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
     return init(jax.random.PRNGKey(seed), image)
 
