@@ -65,7 +65,7 @@ def build_probabilities(model: Segmenter) -> Probabilities:
 
 def build_tiles(config: ModelConfig) -> TileSpec:
     """How images are cut for a network."""
-    topology = config.unet().topology
+    topology = config.unet().topologies(2)[0]
     multiple = topology.multiple
     if config.padding == "valid":
         ladder = tuple(topology.smallest_size(size) for size in TILE_SIZES)

@@ -166,8 +166,8 @@ def _load_folds(path: Path) -> Run:
 
 def _misfit(variables: Variables, model: Segmenter, *, channels: int) -> str | None:
     """The first tensor that a model wants and the variables do not hold in its shape; None if all fit."""
-    size = model.unet.topology.smallest_size(1)
-    image = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+    space = (axis.smallest_size(1) for axis in model.unet.topologies(2))
+    image = jax.ShapeDtypeStruct((1, *space, channels), jnp.float32)
     wanted = jax.eval_shape(model.init, jax.random.PRNGKey(0), image)
     found = flatten_dict(variables, sep="/")
     for name, tensor in flatten_dict(wanted, sep="/").items():
