@@ -31,7 +31,7 @@ def main() -> None:
     variables = initial_variables(model, seed=0, channels=1, size=2**arguments.depth)
     compiled = build_probabilities(model)
 
-    topology = config.unet().topology
+    topology, _ = config.unet().topologies(2)  # the same for both axes
     halo = topology.receptive_radius()
     spec = TileSpec(ladder=(arguments.tile,), halo=halo, multiple=topology.multiple, batch=1)
     print(f"An output pixel sees {halo} pixels far; of a tile of {arguments.tile}, {spec.stride} are new.")

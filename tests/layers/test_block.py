@@ -22,7 +22,16 @@ OPTIONS = [
     {"residual": True},
     {"dropout": 0.5},
     {"dtype": jnp.bfloat16},
-    {"convs": 2, "norm": "group", "padding": "valid", "residual": True, "dropout": 0.5, "dtype": jnp.bfloat16},
+    {"window": (1, 3)},
+    {
+        "convs": 2,
+        "norm": "group",
+        "padding": "valid",
+        "residual": True,
+        "dropout": 0.5,
+        "dtype": jnp.bfloat16,
+        "window": (1, 3),
+    },
 ]
 EVERY_OPTION = pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options)) or "default")
 
@@ -120,6 +129,17 @@ def test_valid_padding_loses_two_pixels_per_convolution():
     x = normal(1, 9, 6, 2)
     block, variables = made(x, padding="valid", convs=2, residual=True)
     assert apply(block, variables, x, train=False)[0].shape == (1, 5, 2, 3)
+
+
+def test_along_an_axis_with_a_window_of_one_nothing_is_lost_and_nothing_is_seen():
+    x = normal(1, 4, 6, 2)
+    block, variables = made(x, padding="valid", convs=2, residual=True, window=(1, 3))
+    assert variables["params"]["Conv_1"]["kernel"].shape == (1, 3, 3, 3)
+    assert variables["params"]["shortcut"]["kernel"].shape == (1, 1, 2, 3)
+    y, _ = apply(block, variables, x, train=False)
+    assert y.shape == (1, 4, 2, 3)
+    changed, _ = apply(block, variables, x.at[:, 1].add(1.0), train=False)
+    assert {int(row) for row in np.nonzero(np.asarray(changed != y))[1]} == {1}
 
 
 def test_one_pixel():

@@ -87,7 +87,7 @@ def test_without_padding_the_image_is_mirrored_about_its_centre(options):
     """The overlap-tile strategy of the paper: what the mirrored image gives, of which the image is the centre."""
     x = normal(1, 13, 10, 1)
     model, variables = made(x, padding="valid", **options)
-    topology = model.unet.topology
+    topology, _ = model.unet.topologies(2)
     extra = [topology.smallest_size(size) - size for size in (13, 10)]
     wide = np.pad(x, ((0, 0), *((e // 2, e - e // 2) for e in extra), (0, 0)), mode="reflect")
     logits = bare(model, variables, jnp.asarray(wide))

@@ -210,7 +210,7 @@ def test_every_option_initialises_runs_and_has_finite_gradients(options):
         return still(x)[0], mapped, jax.grad(loss)(variables["params"])
 
     y, mapped, gradients = run_and_step(variables, x)
-    size = model.topology.output_size(20)
+    size = model.topologies(2)[0].output_size(20)
     assert y.shape == (2, size, size, 2)
     assert y.dtype == options["dtype"]
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
@@ -308,7 +308,7 @@ def test_residual_blocks_of_two_convolutions_in_a_tile(norm):
 def test_a_tile_cut_from_an_image_agrees_beyond_the_receptive_radius(upsample):
     """A line, cut on the right and reaching beyond the image on the left: a border stays a border, a cut does not."""
     model = UNet(features=2, depth=2, upsample=upsample)
-    radius = model.topology.receptive_radius()
+    radius = model.topologies(1)[0].receptive_radius()
     image = normal(1, 64, 1)
     variables = random_variables(model, image)
     tile = jnp.concatenate([jnp.full((1, 8, 1), 1e3), image[:, :48]], axis=1)

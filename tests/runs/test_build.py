@@ -23,7 +23,7 @@ SMALL = ModelConfig(features=2, depth=1)
 
 def check(config, spec):
     """What the tiles of a network must hold to."""
-    topology = config.unet().topology
+    topology, _ = config.unet().topologies(2)
     for size in spec.ladder:
         output = topology.output_size(size)
         assert output == size - 2 * spec.lost

@@ -1,5 +1,7 @@
 """The block that every stage of the U-Net is made of."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -22,6 +24,8 @@ class ConvBlock(nn.Module):
         dropout: Share of the result's channels zeroed while training, in [0, 1).
         momentum: Of the running averages of batch normalisation.
         dtype: In what the convolutions are computed.
+        window: Of the convolutions along each axis of space: 3, or 1 along an axis that they do not look across, which
+            then loses nothing; 3 along every axis if None.
     """
 
     features: int
@@ -32,6 +36,7 @@ class ConvBlock(nn.Module):
     dropout: float = 0.0
     momentum: float = 0.99
     dtype: DTypeLike = jnp.float32
+    window: Sequence[int] | None = None
 
     @nn.compact
     def __call__(
@@ -40,7 +45,7 @@ class ConvBlock(nn.Module):
         n = x.ndim - 2
         shortcut = x
         for i in range(self.convs):
-            x = Conv(self.features, (3,) * n, self.padding, self.dtype)(x)
+            x = Conv(self.features, self.window or (3,) * n, self.padding, self.dtype)(x)
             x = normalise(self, x, norm=self.norm, train=train, momentum=self.momentum)
             if self.residual and i == self.convs - 1:
                 x = x + self._project(crop_to(shortcut, x.shape))

@@ -32,6 +32,7 @@ class ModelConfig:
     dropout: float = 0.0
     momentum: float = 0.99
     dtype: Literal["float32", "bfloat16"] = "float32"
+    hold: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         bounds = {"features": (1, 4096), "depth": (0, 8), "convs_per_block": (1, 8)}
@@ -43,6 +44,8 @@ class ModelConfig:
                 raise ConfigError(f"`model.{name}` must be in [0, 1), got {getattr(self, name)}.")
         if self.max_features is not None and self.max_features < 1:
             raise ConfigError(f"`model.max_features` must be at least 1, got {self.max_features}.")
+        if not all(0 <= stages <= self.depth for stages in self.hold):
+            raise ConfigError(f"`model.hold` must hold numbers from 0 to `model.depth` {self.depth}, got {self.hold}.")
 
     def unet(self) -> UNet:
         """The linen module this describes."""

@@ -9,7 +9,7 @@ from tinyunet.models.unet import UNet
 
 
 class Segmenter(nn.Module):
-    """A U-Net and a 1x1 convolution to `classes` logits; any height and width.
+    """A U-Net and a 1x1 convolution to `classes` logits; any height and width, and any depth of volumes.
 
     With `same` padding an image whose size the poolings do not divide is padded by its edge pixels at the bottom and
     the right, and the result is cropped; where they divide, nothing is added and the result is exactly the bare
@@ -41,7 +41,8 @@ class Segmenter(nn.Module):
     def __call__(self, x: Float[Array, "b *space c"], *, train: bool = False) -> Float[Array, "b *space k"]:
         """Logits of the same size as `x`, whatever it is."""
         space = x.shape[1:-1]
-        extra = [self.unet.topology.smallest_size(size) - size for size in space]
+        axes = zip(self.unet.topologies(len(space)), space, strict=True)
+        extra = [axis.smallest_size(size) - size for axis, size in axes]
         if self.unet.padding == "same":
             x = jnp.pad(x, ((0, 0), *((0, e) for e in extra), (0, 0)), mode="edge")
         else:

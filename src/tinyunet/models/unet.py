@@ -17,7 +17,7 @@ from tinyunet.layers.conv import Padding
 from tinyunet.layers.norm import Norm
 from tinyunet.layers.pool import max_pool
 from tinyunet.layers.upsample import BilinearUpsample, ConvTranspose, PixelShuffle, Upsampling
-from tinyunet.models.sizes import Topology
+from tinyunet.models.sizes import Topology, check_sizes
 
 Skip = Literal["concat", "add", "none"]
 Observer = Callable[[str, Array, str], None]
@@ -44,6 +44,9 @@ class UNet(nn.Module):
         dropout: Share of channels zeroed at the bottom while training, in [0, 1); needs a `dropout` key.
         momentum: Of the running averages of batch normalisation.
         dtype: float32, or bfloat16 for the convolutions with parameters and normalisation in float32.
+        hold: For each axis of space, through how many stages from the top it is neither pooled nor convolved across,
+            because its pixels are already that coarse: (2, 0, 0) for slices about four times as far apart as the
+            pixels within them. From 0 to `depth` each; () is 0 for every axis.
 
     Example:
         >>> import jax
@@ -51,6 +54,9 @@ class UNet(nn.Module):
         >>> image = jnp.zeros((1, 8, 8, 1))
         >>> jax.eval_shape(lambda: model.init_with_output(jax.random.PRNGKey(0), image)[0]).shape
         (1, 8, 8, 4)
+        >>> slices = UNet(features=4, depth=3, hold=(2, 0, 0))
+        >>> [axis.multiple for axis in slices.topologies(3)]
+        [2, 8, 8]
 
     References:
         Ronneberger, Fischer and Brox (2015), U-Net: Convolutional networks for biomedical image segmentation,
@@ -69,6 +75,7 @@ class UNet(nn.Module):
     dropout: float = 0.0
     momentum: float = 0.99
     dtype: DTypeLike = jnp.float32
+    hold: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(
@@ -89,9 +96,11 @@ class UNet(nn.Module):
             observe: Called with every value on the way; what `tinyunet summary` prints.
 
         Raises:
-            ValueError: A size that the poolings do not divide, naming the nearest that they do.
+            ValueError: A size that the poolings do not divide, naming the nearest that they do; or `hold` has not one
+                number from 0 to `depth` for each axis.
         """
-        self.topology.check(x.shape[1:-1])
+        axes = x.ndim - 2
+        check_sizes(self.topologies(axes), x.shape[1:-1])
         if valid is not None:
             x = jnp.where(valid, x, 0)
         x = x.astype(self.dtype)
@@ -99,41 +108,57 @@ class UNet(nn.Module):
 
         skips = []
         for stage in range(1, self.depth + 1):
-            x = self._block(stage)(x, train=train, valid=valid)
+            x = self._block(stage, axes)(x, train=train, valid=valid)
             observe(f"e{stage}", x, f"ConvBlock({self.width(stage)})")
             skips.append((x, valid))
-            x = max_pool(x)
+            x = max_pool(x, self._steps(stage, axes))
             observe(f"p{stage}", x, "MaxPool")
-            valid = None if valid is None else _every_second(valid)
+            valid = None if valid is None else _first_of_each(valid, self._steps(stage, axes))
 
         bottom = self.depth + 1
-        x = self._block(bottom, dropout=self.dropout)(x, train=train, valid=valid)
+        x = self._block(bottom, axes, dropout=self.dropout)(x, train=train, valid=valid)
         observe("b", x, f"ConvBlock({self.width(bottom)})")
 
         for stage in range(self.depth, 0, -1):
             e, finer = skips.pop()
-            u = self._upsample(self.width(stage), x, valid)
+            u = self._upsample(stage, x, valid)
             valid = finer
             if valid is not None:
                 u = jnp.where(valid, u, 0)
             observe(f"u{stage}", u, f"{_UPSAMPLERS[self.upsample].__name__}({self.width(stage)})")
             x = self._join(stage, u, crop_to(e, u.shape), observe)
-            x = self._block(stage)(x, train=train, valid=valid)
+            x = self._block(stage, axes)(x, train=train, valid=valid)
             observe(f"d{stage}", x, f"ConvBlock({self.width(stage)})")
         return x
 
-    @property
-    def topology(self) -> Topology:
-        """What decides the sizes of the maps."""
-        return Topology(
-            depth=self.depth, padding=self.padding, convs_per_block=self.convs_per_block, upsample=self.upsample
+    def topologies(self, n: int) -> tuple[Topology, ...]:
+        """What decides the sizes of the maps along each of n axes of space.
+
+        Raises:
+            ValueError: `hold` has not one number from 0 to `depth` for each axis.
+        """
+        if len(self.hold) not in (0, n):
+            raise ValueError(f"`hold` must have one number for each of {n} axes of space, got {self.hold}.")
+        return tuple(
+            Topology(
+                depth=self.depth,
+                padding=self.padding,
+                convs_per_block=self.convs_per_block,
+                upsample=self.upsample,
+                hold=hold,
+            )
+            for hold in self.hold or (0,) * n
         )
 
     def width(self, stage: int) -> int:
         """Channels of a stage, counted from 1 at full size."""
         return min(self.features * 2 ** (stage - 1), self.max_features or self.features * 2**self.depth)
 
-    def _block(self, stage: int, *, dropout: float = 0.0) -> ConvBlock:
+    def _steps(self, stage: int, n: int) -> tuple[int, ...]:
+        """By how much the pooling after a stage, and the upsampling back to it, change each of n axes of space."""
+        return tuple(2 if stage > hold else 1 for hold in self.hold or (0,) * n)
+
+    def _block(self, stage: int, n: int, *, dropout: float = 0.0) -> ConvBlock:
         return ConvBlock(
             self.width(stage),
             convs=self.convs_per_block,
@@ -143,10 +168,12 @@ class UNet(nn.Module):
             dropout=dropout,
             momentum=self.momentum,
             dtype=self.dtype,
+            window=tuple(3 if step == 2 else 1 for step in self._steps(stage, n)),
         )
 
-    def _upsample(self, features: int, x: Array, valid: Array | None) -> Array:
-        layer = _UPSAMPLERS[self.upsample](features, dtype=self.dtype)
+    def _upsample(self, stage: int, x: Array, valid: Array | None) -> Array:
+        """Undoes the pooling after a stage."""
+        layer = _UPSAMPLERS[self.upsample](self.width(stage), dtype=self.dtype, block=self._steps(stage, x.ndim - 2))
         return layer(x, valid) if isinstance(layer, BilinearUpsample) else layer(x)
 
     def _join(self, stage: int, u: Array, e: Array, observe: Observer) -> Array:
@@ -166,6 +193,6 @@ class UNet(nn.Module):
 _UPSAMPLERS = {"transpose": ConvTranspose, "bilinear": BilinearUpsample, "pixel_shuffle": PixelShuffle}
 
 
-def _every_second(valid: Bool[Array, "b *space 1"]) -> Bool[Array, "b *half 1"]:
+def _first_of_each(valid: Bool[Array, "b *space 1"], steps: tuple[int, ...]) -> Bool[Array, "b *pooled 1"]:
     """The map of the pooled pixels: an image padded to a multiple of 2^depth ends between pooling windows."""
-    return valid[(slice(None), *(slice(None, None, 2) for _ in valid.shape[1:-1]))]
+    return valid[(slice(None), *(slice(None, None, step) for step in steps))]
