@@ -53,8 +53,9 @@ class Session:
         self.model = build_model(config.model, classes=self.classes)
         target = build_target(config)
         train = open_store(config, folder, data.split.train, target=target)
+        patch = config.batches.patch_shape(len(train.shape(0)))
         self.sampler = Sampler(
-            visits=tuple(visits_of(train.shape(i), patch=config.batches.patch) for i in range(len(train))),
+            visits=tuple(visits_of(train.shape(i), patch=patch) for i in range(len(train))),
             read=train,
             config=config.batches,
             seed=config.seed,
@@ -64,7 +65,7 @@ class Session:
         step = make_step(
             self.model,
             self.optimiser,
-            patch=(config.batches.patch,) * 2,
+            patch=patch,
             loss_config=config.loss,
             augment_config=config.augment,
             ema_decay=config.optimiser.ema_decay,
