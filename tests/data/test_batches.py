@@ -12,7 +12,7 @@ from tinyunet.data.batches import BatchConfig, Sampler, batches, mirrored, visit
 from tinyunet.data.labelling import IGNORE
 from tinyunet.errors import ConfigError, DataError
 
-CONFIG = BatchConfig(patch=8, margin=0, batch=2, rare_share=0.0)
+CONFIG = BatchConfig(patch=(8,), margin=(0,), batch=2, rare_share=0.0)
 
 
 def place_read(sizes):
@@ -42,7 +42,7 @@ def equal(one, other):
 
 def test_a_large_image_is_visited_as_often_as_its_geometric_mean_holds_patches():
     sizes = [(16, 16), (64, 64), (8, 128), (40, 40)]
-    assert [visits_of(size, patch=16) for size in sizes] == [1, 4, 2, 2]
+    assert [visits_of(size, patch=(16, 16)) for size in sizes] == [1, 4, 2, 2]
 
 
 def test_an_epoch_visits_every_image_its_number_of_times():
@@ -105,7 +105,7 @@ def test_orders_and_places_differ_between_epochs_and_seeds():
 
 @given(st.integers(0, 1000), st.integers(0, 2**32 - 1))
 def test_a_sample_depends_on_its_number_and_the_seed_alone(n, seed):
-    config = dataclasses.replace(CONFIG, margin=3)
+    config = dataclasses.replace(CONFIG, margin=(3,))
     used = a_sampler(config=config, seed=seed)
     for other in (n + 1, 0, 7):
         used(other)
@@ -119,8 +119,8 @@ def test_every_place_is_reached():
 
 
 def test_the_margin_is_context_mirrored_beyond_the_image():
-    config = dataclasses.replace(CONFIG, margin=3)
-    assert config.window == 14
+    config = dataclasses.replace(CONFIG, margin=(3,))
+    assert config.window_shape(2) == (14, 14)
     image = a_sampler(sizes=((8, 8),), config=config)(0)["images"]
     whole = place_read(((8, 8),))(0)[0]
     np.testing.assert_array_equal(image, np.pad(whole, ((3, 3), (3, 3), (0, 0)), mode="reflect"))
@@ -128,7 +128,7 @@ def test_the_margin_is_context_mirrored_beyond_the_image():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 20), (5, 3), (7, 8)])
 def test_an_image_smaller_than_the_patch_lies_in_its_middle(size):
-    config = dataclasses.replace(CONFIG, margin=2)
+    config = dataclasses.replace(CONFIG, margin=(2,))
     image = a_sampler(sizes=(size,), config=config)(0)["images"]
     assert image.shape == (12, 12, 3)
     for axis, length in enumerate(size):

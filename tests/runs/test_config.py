@@ -54,7 +54,7 @@ FULL = Config(
         momentum=0.51,
         dtype="bfloat16",
     ),
-    batches=BatchConfig(patch=72, margin=11, batch=13, rare_share=0.51),
+    batches=BatchConfig(patch=(9, 72, 71), margin=(3, 11, 10), batch=13, rare_share=0.51),
     augment=AugmentConfig(
         flips=False,
         quarter_turns=False,
@@ -81,6 +81,10 @@ SHARE = st.floats(0, 1, exclude_max=True)
 POSITIVE = st.floats(1e-9, 1e9)
 WORD = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 NAMES = st.lists(WORD, max_size=3).map(tuple)
+
+
+def entries(low, high):
+    return st.lists(st.integers(low, high), min_size=1, max_size=3).map(tuple)
 
 
 @st.composite
@@ -117,7 +121,7 @@ CONFIGS = st.builds(
         max_features=st.none() | st.integers(1, 512),
         dropout=SHARE,
     ),
-    batches=st.builds(BatchConfig, st.integers(8, 512), st.integers(0, 64), st.integers(1, 16), st.floats(0, 1)),
+    batches=st.builds(BatchConfig, entries(8, 512), entries(0, 64), st.integers(1, 16), st.floats(0, 1)),
     loss=st.builds(LossConfig, POSITIVE, st.floats(0, 10), st.lists(POSITIVE, max_size=3).map(tuple)),
     objects=st.builds(ObjectConfig, rim_px=POSITIVE, smallest_px=st.integers(1, 99)),
     optimiser=st.builds(
@@ -232,6 +236,9 @@ def test_what_is_read_is_left_as_it_was(config):
         (["augment.flips=false"], ("augment", "flips"), False),
         (["optimiser.learning_rate=1e-4"], ("optimiser", "learning_rate"), 1e-4),
         (["loss.class_weights=[1, 2]"], ("loss", "class_weights"), [1.0, 2.0]),
+        (["loss.class_weights=2"], ("loss", "class_weights"), [2.0]),
+        (["batches.patch=128"], ("batches", "patch"), [128]),
+        (["batches.patch=[16, 128, 128]"], ("batches", "patch"), [16, 128, 128]),
         (["seed=3", "seed=4"], ("seed",), 4),
         (["model.preset=unet2015", "model.features=4"], ("model", "convs_per_block"), 2),
         (["model.features=4", "model.preset=unet2015"], ("model", "features"), 4),
@@ -268,7 +275,12 @@ def test_a_preset_is_replaced_by_its_values(name):
         ({"augment": {"flips": 1}}, "my.toml: `augment.flips` must be true or false, got 1."),
         ({"augment": {"shear": "1"}}, "my.toml: `augment.shear` must be a number, got '1'."),
         ({"data": {"folder": 1}}, "my.toml: `data.folder` must be a text, got 1."),
-        ({"loss": {"class_weights": 1}}, "my.toml: `loss.class_weights` must be a list, got 1."),
+        ({"loss": {"class_weights": "1"}}, "my.toml: `loss.class_weights` must be a list, got '1'."),
+        ({"data": {"split": {"train": 1}}}, "my.toml: `data.split.train` must be a list, got 1."),
+        ({"batches": {"patch": 64.5}}, "my.toml: `batches.patch` must be a whole number, got 64.5."),
+        ({"batches": {"patch": True}}, "my.toml: `batches.patch` must be a whole number, got True."),
+        ({"batches": {"patch": [64, "a"]}}, "my.toml: `batches.patch[1]` must be a whole number, got 'a'."),
+        ({"batches": {"patch": []}}, "my.toml: `batches.patch` must have 1 to 3 entries, got []."),
         ({"loss": {"class_weights": [1, "a"]}}, "my.toml: `loss.class_weights[1]` must be a number, got 'a'."),
         (
             {"model": {"norm": "layer"}},

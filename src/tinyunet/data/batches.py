@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int
 from tinyunet.data.labelling import IGNORE
 from tinyunet.errors import ConfigError
 
-Read = Callable[[int], tuple[Float32[np.ndarray, "h w c"], Int[np.ndarray, "h w"]]]
+Read = Callable[[int], tuple[Float32[np.ndarray, "*space c"], Int[np.ndarray, "*space"]]]
 """From the position of an image to its normalised pixels and its labels."""
 
 
@@ -20,8 +20,9 @@ class BatchConfig:
     """What one step sees.
 
     Attributes:
-        patch: Height and width of a patch in pixels.
-        margin: Pixels of context cut on every side of a patch, for the warp of the augmentation to draw from.
+        patch: Height and width, or depth, height and width of a patch in pixels; one number stands for all.
+        margin: Pixels of context cut on both sides of a patch along each axis, for the warp of the augmentation to draw
+            from; one number stands for all axes.
         batch: Patches in a step, at least 1.
         rare_share: Share of the patches that are centred on a pixel of a class other than the commonest, in [0, 1].
 
@@ -32,22 +33,68 @@ class BatchConfig:
         Isensee et al. (2021), nnU-Net, supplementary note 4: a third of the patches is forced to hold foreground.
     """
 
-    patch: int = 256
-    margin: int = 32
+    patch: tuple[int, ...] = (256,)
+    margin: tuple[int, ...] = (32,)
     batch: int = 2
     rare_share: float = 0.33
 
     def __post_init__(self) -> None:
-        for name, least in (("patch", 8), ("margin", 0), ("batch", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"`batches.{name}` must be at least {least}, got {getattr(self, name)}.")
+        for name, least in (("patch", 1), ("margin", 0)):
+            entries = getattr(self, name)
+            if not 1 <= len(entries) <= 3:
+                raise ConfigError(f"`batches.{name}` must have 1 to 3 entries, got {list(entries)}.")
+            if min(entries) < least:
+                raise ConfigError(f"`batches.{name}` must be at least {least}, got {_shown(entries)}.")
+        # A stack may have few slices; but along no axis at all there would be nothing to see.
+        if max(self.patch) < 8:
+            raise ConfigError(f"`batches.patch` must be at least 8 along its longest axis, got {_shown(self.patch)}.")
+        if self.batch < 1:
+            raise ConfigError(f"`batches.batch` must be at least 1, got {self.batch}.")
         if not 0 <= self.rare_share <= 1:
             raise ConfigError(f"`batches.rare_share` must be in [0, 1], got {self.rare_share}.")
 
-    @property
-    def window(self) -> int:
-        """Height and width of what is cut: the patch and its margins."""
-        return self.patch + 2 * self.margin
+    def patch_shape(self, axes: int) -> tuple[int, ...]:
+        """Size of a patch along each axis.
+
+        Args:
+            axes: Number of axes of the images.
+
+        Raises:
+            ConfigError: `patch` has neither one entry nor `axes`.
+
+        Example:
+            >>> BatchConfig(patch=(64,)).patch_shape(3), BatchConfig(patch=(16, 64, 64)).patch_shape(3)
+            ((64, 64, 64), (16, 64, 64))
+        """
+        return _for_axes("patch", self.patch, axes)
+
+    def margin_shape(self, axes: int) -> tuple[int, ...]:
+        """Context on either side of a patch along each axis; like `patch_shape`."""
+        return _for_axes("margin", self.margin, axes)
+
+    def window_shape(self, axes: int) -> tuple[int, ...]:
+        """Size of what is cut, the patch and its margins, along each axis; like `patch_shape`.
+
+        Example:
+            >>> BatchConfig(patch=(16, 64, 64), margin=(8,)).window_shape(3)
+            (32, 80, 80)
+        """
+        return tuple(p + 2 * m for p, m in zip(self.patch_shape(axes), self.margin_shape(axes), strict=True))
+
+
+def _shown(entries: tuple[int, ...]) -> str:
+    """As one would write it in a configuration."""
+    return str(entries[0] if len(entries) == 1 else list(entries))
+
+
+def _for_axes(name: str, entries: tuple[int, ...], axes: int) -> tuple[int, ...]:
+    """One entry for each axis."""
+    if len(entries) not in (1, axes):
+        raise ConfigError(
+            f"`batches.{name}` has {len(entries)} entries, {_shown(entries)}, but the images have {axes} axes: "
+            f"give 1 entry or {axes}."
+        )
+    return entries * axes if len(entries) == 1 else entries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +126,10 @@ class Sampler:
         rng = np.random.default_rng((self.seed, epoch, index))
         image, labels = self.read(int(order[index]))
         start = self._corner(rng, labels)
-        window = [
-            mirrored(s - self.config.margin, self.config.window, size)
-            for s, size in zip(start, labels.shape, strict=True)
-        ]
-        cut = np.ix_(*window)
+        margin, window = self.config.margin_shape(labels.ndim), self.config.window_shape(labels.ndim)
+        cut = np.ix_(
+            *(mirrored(s - m, w, size) for s, m, w, size in zip(start, margin, window, labels.shape, strict=True))
+        )
         return {
             "images": np.ascontiguousarray(image[cut]),
             "labels": labels[cut].astype(np.int32),
@@ -91,32 +137,32 @@ class Sampler:
             "number": np.int32(index),
         }
 
-    def _corner(self, rng: np.random.Generator, labels: Int[np.ndarray, "h w"]) -> list[int]:
-        """First row and column of the patch: anywhere inside, or around a pixel of a rarer class."""
-        patch = self.config.patch
-        room = [max(0, size - patch) for size in labels.shape]
+    def _corner(self, rng: np.random.Generator, labels: Int[np.ndarray, "*space"]) -> list[int]:
+        """Where the patch begins along each axis: anywhere inside, or around a pixel of a rarer class."""
+        patch = self.config.patch_shape(labels.ndim)
+        room = [max(0, size - p) for size, p in zip(labels.shape, patch, strict=True)]
         start = [int(rng.integers(r + 1)) for r in room]
         forced = rng.random() < self.config.rare_share
         if forced and (rare := [k for k in np.unique(labels) if k not in (self.common, IGNORE)]):
             pixels = np.flatnonzero(labels == rng.choice(rare))
             centre = np.unravel_index(pixels[rng.integers(len(pixels))], labels.shape)
-            start = [int(np.clip(c - patch // 2, 0, r)) for c, r in zip(centre, room, strict=True)]
+            start = [int(np.clip(c - p // 2, 0, r)) for c, p, r in zip(centre, patch, room, strict=True)]
         # An image smaller than the patch lies in its middle, mirrored all around.
-        return [s - max(0, patch - size) // 2 for s, size in zip(start, labels.shape, strict=True)]
+        return [s - max(0, p - size) // 2 for s, p, size in zip(start, patch, labels.shape, strict=True)]
 
 
-def visits_of(shape: tuple[int, ...], *, patch: int) -> int:
+def visits_of(shape: tuple[int, ...], *, patch: tuple[int, ...]) -> int:
     """How often an epoch comes to an image: the geometric mean of its sides in patches, at least once.
 
-        visits = max(1, round(sqrt(h w) / patch))
+        visits = max(1, round((prod_a size_a / patch_a)^(1/n)))
 
     Once for every image would neglect most of a large one, once for every patch would neglect the small ones.
 
     Example:
-        >>> [visits_of(shape, patch=256) for shape in ((100, 100), (256, 320), (520, 696), (1040, 1388))]
+        >>> [visits_of(shape, patch=(256, 256)) for shape in ((100, 100), (256, 320), (520, 696), (1040, 1388))]
         [1, 1, 2, 5]
     """
-    return max(1, round(math.sqrt(math.prod(shape)) / patch))
+    return max(1, round((math.prod(shape) / math.prod(patch)) ** (1 / len(shape))))
 
 
 def mirrored(start: int, count: int, size: int) -> Int[np.ndarray, " n"]:

@@ -304,6 +304,8 @@ def _convert(kind: Any, value: Any, base: Any, *, where: str, at: str) -> Any:
             raise ConfigError(f"{where}: `{at}` must be one of {', '.join(map(repr, options))}, got {value!r}.")
         return value
     if origin is tuple:
+        if options[0] in (int, float) and isinstance(value, int | float):
+            return (_convert(options[0], value, None, where=where, at=at),)  # one number needs no brackets
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise ConfigError(f"{where}: `{at}` must be a list, got {value!r}.")
         return tuple(_convert(options[0], item, None, where=where, at=f"{at}[{i}]") for i, item in enumerate(value))

@@ -53,7 +53,7 @@ class Session:
         self.model = build_model(config.model, classes=self.classes)
         target = build_target(config)
         train = open_store(config, folder, data.split.train, target=target)
-        patch = config.batches.patch
+        patch = config.patch
         self.sampler = Sampler(
             visits=tuple(visits_of(train.shape(i), patch=patch) for i in range(len(train))),
             read=train,

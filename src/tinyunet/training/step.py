@@ -18,8 +18,8 @@ from tinyunet.training.state import TrainState, Variables
 class Batch(NamedTuple):
     """Windows of images with their labels, and where each stands in the order of the training."""
 
-    images: Float[Array, "b h w c"]
-    labels: Int[Array, "b h w"]
+    images: Float[Array, "b *space c"]
+    labels: Int[Array, "b *space"]
     epoch: Int[Array, " b"]
     number: Int[Array, " b"]
 
@@ -32,10 +32,11 @@ def make_step(
     model: nn.Module,
     optimiser: optax.GradientTransformation,
     *,
-    patch: tuple[int, int],
+    patch: tuple[int, ...],
     loss_config: LossConfig,
     augment_config: AugmentConfig,
     ema_decay: float,
+    spacing: tuple[float, ...] = (),
 ) -> Step:
     """The function from a state, a batch, a root key and a learning rate to the next state and the loss.
 
@@ -49,10 +50,11 @@ def make_step(
     Args:
         model: A segmenter.
         optimiser: What turns gradients into a direction.
-        patch: Height and width that the network sees; the batch's windows may be larger.
+        patch: Height and width, or depth, height and width that the network sees; the batch's windows may be larger.
         loss_config: What is minimised.
         augment_config: How images and labels are varied.
         ema_decay: The largest m.
+        spacing: Size of a pixel along each axis, in any unit of length; empty: equal along all axes.
     """
 
     def step(
@@ -60,7 +62,7 @@ def make_step(
     ) -> tuple[TrainState, Float[Array, ""]]:
         def vary(epoch: Array, number: Array, image: Array, labels: Array) -> tuple[Array, Array]:
             key = jax.random.fold_in(jax.random.fold_in(root, epoch), number)
-            return augment(key, image, labels, augment_config, shape=patch)
+            return augment(key, image, labels, augment_config, shape=patch, spacing=spacing)
 
         images, labels = jax.vmap(vary)(batch.epoch, batch.number, batch.images, batch.labels)
         dropout = jax.random.fold_in(root, state.step)

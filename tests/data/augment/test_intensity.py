@@ -14,7 +14,7 @@ KEY = jax.random.key(5)
 
 
 def blur(image, sigma_px):
-    return intensity.gaussian_blur(image, sigma_px, radius=4)
+    return intensity.gaussian_blur(image, sigma_px, radius=4, sides=(1.0, 1.0))
 
 
 def shading(image, strength):
@@ -75,7 +75,7 @@ def test_shading_of_a_single_pixel_is_none():
 def test_blur_of_one_bright_pixel():
     sigma = float(np.sqrt(0.5 / np.log(2)))  # the neighbour weighs half as much as the centre
     image = jnp.zeros((3, 3, 1)).at[1, 1].set(16.0)
-    blurred = intensity.gaussian_blur(image, jnp.array(sigma), radius=1)[..., 0]
+    blurred = intensity.gaussian_blur(image, jnp.array(sigma), radius=1, sides=(1.0, 1.0))[..., 0]
     # Mirrored about the outermost pixels, a corner sees the bright pixel from both sides.
     np.testing.assert_allclose(blurred, [[4, 4, 4], [4, 4, 4], [4, 4, 4]], atol=1e-5)
 
@@ -101,7 +101,9 @@ def test_gamma_agrees_with_scikit_image(exponent):
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 2.5])
 def test_blur_agrees_with_scipy(sigma, radius):
     image = RNG.normal(size=(11, 10)).astype(np.float32)
-    blurred = intensity.gaussian_blur(jnp.asarray(image)[..., None], jnp.array(sigma), radius=radius)[..., 0]
+    blurred = intensity.gaussian_blur(jnp.asarray(image)[..., None], jnp.array(sigma), radius=radius, sides=(1.0, 1.0))[
+        ..., 0
+    ]
     np.testing.assert_allclose(blurred, ndimage.gaussian_filter(image, sigma, radius=radius, mode="mirror"), atol=1e-6)
 
 
