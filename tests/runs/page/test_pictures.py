@@ -10,7 +10,8 @@ from PIL import Image
 from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.writers import write_png
 from tinyunet.errors import CheckpointError
-from tinyunet.evaluation.overlay import DIFFERENCE_COLORS, panel
+from tinyunet.evaluation.overlay import DIFFERENCE_COLORS
+from tinyunet.evaluation.panel import panel
 from tinyunet.evaluation.scores import Evaluator
 from tinyunet.runs.page.pictures import background, class_legend, difference_legend, examples
 from tinyunet.runs.page.record import RunRecord
