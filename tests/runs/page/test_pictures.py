@@ -62,6 +62,15 @@ def test_a_panel_is_cut_into_its_tiles(tmp_path):
         assert np.array_equal(decoded(tile), shown[:, left : left + 7])
 
 
+def test_the_slices_of_a_volume_are_one_wide_tile(tmp_path):
+    labels = np.zeros((9, 8, 7), np.int32)
+    write_png(tmp_path / "best_a.png", panel(np.zeros((9, 8, 7, 1)), labels, labels, COLORS))
+    (example,) = examples(record(tmp_path / "best_a.png"))
+    assert [(tile.wide, tile.small) for tile in example.tiles] == [(True, False)] * 4
+    write_png(tmp_path / "best_a.png", panel(np.zeros((4, 7, 1)), labels[0, :4], labels[0, :4], COLORS))
+    assert not any(tile.wide for tile in examples(record(tmp_path / "best_a.png"))[0].tiles)
+
+
 @pytest.mark.parametrize("width", [1, 12, 15, 17, 201])
 def test_a_picture_that_is_no_panel_stays_whole(tmp_path, width):
     write_png(tmp_path / "best_a.png", np.zeros((3, width, 3), np.uint8))
