@@ -1,6 +1,7 @@
 """What one image and its mask are, in numbers: all that is kept of the pixels once a file has been read."""
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class ImageFacts:
     """The numbers of one image.
 
     Args:
-        size: Height and width in pixels.
+        size: Pixels along each axis of space: height and width, of a volume after its depth.
         dtype: The stored type of a value, such as "uint8".
         opaque: There are 2 or 4 channels and the last is at its type's maximum everywhere, as an unused alpha is.
         grey: There are 3 or 4 channels and the first three are equal everywhere.
@@ -34,7 +35,7 @@ class ImageFacts:
         variance: Mean squared distance from the mean of each stored channel.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     dtype: str
     opaque: bool
     grey: bool
@@ -50,8 +51,8 @@ class ImageFacts:
 
     @property
     def pixels(self) -> int:
-        """Height times width."""
-        return self.size[0] * self.size[1]
+        """Number of pixels."""
+        return math.prod(self.size)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class MaskFacts:
     """The numbers of one mask.
 
     Args:
-        size: Height and width in pixels.
+        size: Pixels along each axis of space: height and width, of a volume after its depth.
         kind: How the values are stored: "ids", "rgb" or "palette".
         palette: The colours of a palette, "#rrggbb" each; None for other kinds.
         counts: Pixels of each value, ascending; only the `MAX_VALUES` smallest values, and the one to be ignored.
@@ -68,7 +69,7 @@ class MaskFacts:
         smeared: The values look like those of a JPEG.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     kind: Kind
     palette: tuple[str, ...] | None
     counts: dict[int, int]
@@ -129,10 +130,9 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     except DataError as error:
         problems += error.problems
     if image is not None and mask is not None and sample.mask is not None and image.size != mask.size:
-        turned = " It looks turned by 90°." if image.size == mask.size[::-1] else ""
         problems.append(
-            f"{shown(sample.mask)} must have the size of its image, {image.size[0]}×{image.size[1]}, "
-            f"got {mask.size[0]}×{mask.size[1]} (height×width).{turned} Replace one of the two."
+            f"{shown(sample.mask)} must have the size of its image, {_size_text(image.size)}, "
+            f"got {_size_text(mask.size)}{_compared(image.size, mask.size)} Replace one of the two."
         )
     elif pixels is not None and drawn is not None:
         alignment = align(pixels, drawn != _commonest(drawn))
@@ -140,7 +140,21 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     return SampleFacts(sample, image, mask, tuple(problems), tuple(digests), drawing, alignment)
 
 
-def _commonest(values: Int64[np.ndarray, "h w"]) -> int:
+def _size_text(size: tuple[int, ...]) -> str:
+    return "×".join(map(str, size))
+
+
+def _compared(image: tuple[int, ...], mask: tuple[int, ...]) -> str:
+    """The end of a sentence about two sizes that differ: what their numbers mean, and what may have happened."""
+    if len(image) != len(mask):
+        return "."
+    axes = {2: " (height×width).", 3: " (depth×height×width)."}.get(len(image), ".")
+    if sorted(image) != sorted(mask):
+        return axes
+    return f"{axes} It looks turned by 90°." if len(image) == 2 else f"{axes} Its axes seem to be in another order."
+
+
+def _commonest(values: Int64[np.ndarray, "*space"]) -> int:
     """The value of most pixels."""
     found, counts = tally(values)
     return int(found[counts.argmax()])
@@ -175,7 +189,7 @@ def file_digest(path: Path) -> str:
         raise DataError(f"{shown(path)} cannot be opened: {error.strerror}.") from error
 
 
-def image_facts(image: Shaped[np.ndarray, "h w c"]) -> ImageFacts:
+def image_facts(image: Shaped[np.ndarray, "*space c"]) -> ImageFacts:
     """The numbers of an image, in float64.
 
     Args:
@@ -197,8 +211,7 @@ def image_facts(image: Shaped[np.ndarray, "h w c"]) -> ImageFacts:
         # rounding would give a constant channel a variance of about 1e-34 instead of 0
         columns.append((least, most, mean_value, float(values.var(dtype=np.float64)) if least < most else 0.0))
     low, high, mean, variance = zip(*columns, strict=True)
-    size = image.shape[0], image.shape[1]
-    return ImageFacts(size, str(image.dtype), has_opaque_alpha(image), grey, low, high, mean, variance)
+    return ImageFacts(image.shape[:-1], str(image.dtype), has_opaque_alpha(image), grey, low, high, mean, variance)
 
 
 def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", seek_objects: bool = True) -> MaskFacts:
@@ -219,7 +232,7 @@ def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", se
     if ignore is not None:
         kept |= values == ignore
     return MaskFacts(
-        size=(mask.values.shape[0], mask.values.shape[1]),
+        size=mask.values.shape,
         kind=mask.kind,
         palette=mask.palette,
         counts=dict(zip(values[kept].tolist(), counts[kept].tolist(), strict=True)),
@@ -230,7 +243,7 @@ def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", se
     )
 
 
-def tally(values: Int64[np.ndarray, "h w"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+def tally(values: Int64[np.ndarray, "*space"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """The different values, ascending, and how often each occurs.
 
     Example:
@@ -245,7 +258,7 @@ def tally(values: Int64[np.ndarray, "h w"]) -> tuple[Int64[np.ndarray, " n"], In
 
 
 def _is_smeared(
-    values: Int64[np.ndarray, "h w"], found: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], *, suffix: str
+    values: Int64[np.ndarray, "*space"], found: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], *, suffix: str
 ) -> bool:
     """What `looks_like_jpeg` says, which sorts all pixels and so is asked only where the answer is not plain.
 
@@ -253,7 +266,9 @@ def _is_smeared(
     least, so a value whose runs are of 4 pixels and more is none of them, and runs are quick to count.
     """
     starts = np.ones(values.shape, bool)
-    starts[:, 1:] = values[:, 1:] != values[:, :-1]
-    _, runs = tally(values[starts][None])
+    starts[..., 1:] = values[..., 1:] != values[..., :-1]
+    _, runs = tally(values[starts])
     plain = len(found) < 3 or np.count_nonzero(counts < 4 * runs) < 3
-    return looks_like_jpeg(values[:1, :1] if plain else values, suffix=suffix)  # of one pixel, only the suffix speaks
+    return looks_like_jpeg(
+        values.ravel()[:1] if plain else values, suffix=suffix
+    )  # of one pixel, only the suffix speaks

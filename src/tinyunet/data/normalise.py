@@ -131,7 +131,7 @@ def normalise(image: Shaped[np.ndarray, "h w c"], normalisation: Normalisation) 
     return result
 
 
-def measure(image: Shaped[np.ndarray, "h w c"]) -> Normalisation:
+def measure(image: Shaped[np.ndarray, "*space c"]) -> Normalisation:
     """The mean and standard deviation of an image, as the normalisation that normalising by "image" applies to it.
 
     For an image that is normalised piece by piece: measured once, applied to every tile.
@@ -152,7 +152,7 @@ def measure(image: Shaped[np.ndarray, "h w c"]) -> Normalisation:
     return Normalisation("dataset", tuple(float(x.mean()) for x in channels), stds)
 
 
-def has_opaque_alpha(image: Shaped[np.ndarray, "h w c"]) -> bool:
+def has_opaque_alpha(image: Shaped[np.ndarray, "*space c"]) -> bool:
     """Whether the last of 2 or 4 channels is at its maximum everywhere, as an alpha channel that says nothing is.
 
     Args:
@@ -168,7 +168,7 @@ def has_opaque_alpha(image: Shaped[np.ndarray, "h w c"]) -> bool:
     return image.shape[-1] in (2, 4) and bool((image[..., -1] == maximum).all())
 
 
-def is_grey(image: Shaped[np.ndarray, "h w c"]) -> bool:
+def is_grey(image: Shaped[np.ndarray, "*space c"]) -> bool:
     """Whether red, green and blue, the first three of 3 or 4 channels, are equal everywhere.
 
     Example:
