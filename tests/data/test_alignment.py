@@ -36,12 +36,23 @@ def test_a_large_image_is_compared_in_cells():
     assert found.shift == (12, -9)  # in steps of the cells of three pixels
 
 
+def test_a_volume_is_compared_as_it_is_seen_from_above():
+    image, mask = blobs(1)
+    volume = np.stack([image, image + 9, -image / 4])
+    marked = np.stack([mask, mask, np.zeros_like(mask)])
+    assert align(volume, np.roll(marked, (5, -3), (1, 2))).shift == (5, -3)
+    found = align(volume, marked)
+    above = np.corrcoef(volume.mean(axis=(0, -1)).ravel(), marked.mean(axis=0).ravel())[0, 1]
+    assert found.here == pytest.approx(above)
+    assert not found.shifted
+
+
 def test_correlation_is_that_of_numpy():
     image, mask = blobs(3)
     assert align(image, mask).here == pytest.approx(np.corrcoef(image.ravel(), mask.ravel())[0, 1])
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (1, 1, 1), (4, 2, 3)])
 def test_small_and_constant_images_are_no_matter(size):
     found = align(np.zeros((*size, 2), np.uint8), np.ones(size, bool))
     assert (found.here, found.best, found.shifted) == (0, 0, False)

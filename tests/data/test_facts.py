@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from tinyunet.data.facts import MAX_VALUES, file_digest, image_facts, mask_facts, measure, tally
+from tinyunet.data.facts import MAX_VALUES, _compared, file_digest, image_facts, mask_facts, measure, tally
 from tinyunet.data.masks import RawMask
 from tinyunet.data.sample import Sample
 from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects
 from tinyunet.errors import DataError
+
+SMEARED = st.sampled_from([0] * 20 + [255] * 10 + list(range(1, 30)))
 
 
 @pytest.fixture
@@ -40,11 +42,16 @@ def test_grey_and_opaque_are_seen():
     assert facts.mean == (1.5, 1.5, 1.5, 255)
 
 
+def test_a_volume_has_a_size_of_three():
+    facts = image_facts(np.zeros((2, 3, 5, 1), np.uint8))
+    assert (facts.size, facts.pixels, facts.channels) == ((2, 3, 5), 30, 1)
+
+
 def test_a_constant_image_has_no_variance():
     assert image_facts(np.full((7, 7, 1), 0.1, np.float32)).variance == (0.0,)
 
 
-@given(arrays.arrays(np.uint8, (3, 4, 3)))
+@given(arrays.arrays(np.uint8, st.sampled_from([(3, 4, 3), (2, 3, 2, 3)])))
 def test_the_numbers_are_those_of_numpy(image):
     facts = image_facts(image)
     values = image.reshape(-1, 3).astype(np.float64)
@@ -75,7 +82,7 @@ def test_objects_are_only_sought_where_wanted():
     assert not mask_facts(mask, seek_objects=False).objects
 
 
-@given(arrays.arrays(np.int64, (6, 6), elements=st.integers(-3, 12)))
+@given(arrays.arrays(np.int64, st.sampled_from([(6, 6), (3, 4, 5)]), elements=st.integers(-3, 12)))
 def test_objects_are_what_the_slow_way_says(values):
     assert mask_facts(RawMask(values, "ids")).objects == looks_like_objects(values)
 
@@ -102,7 +109,7 @@ def test_smeared_is_what_the_slow_way_says(tmp_path, quality, step):
     assert mask_facts(RawMask(values, "ids")).smeared == looks_like_jpeg(values)
 
 
-@given(arrays.arrays(np.int64, (12, 12), elements=st.sampled_from([0] * 20 + [255] * 10 + list(range(1, 30)))))
+@given(arrays.arrays(np.int64, st.sampled_from([(12, 12), (4, 5, 9)]), elements=SMEARED))
 def test_smeared_is_what_the_slow_way_says_of_any_mask(values):
     assert mask_facts(RawMask(values, "ids")).smeared == looks_like_jpeg(values)
 
@@ -136,6 +143,20 @@ def test_a_sample_without_mask_has_no_mask_facts(sample):
     assert facts.mask is None
     assert facts.problems == ()
     assert facts.digests == (file_digest(labelled.image),)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "end"),
+    [
+        ((2, 3), (3, 2), " (height×width). It looks turned by 90°."),
+        ((2, 3), (2, 4), " (height×width)."),
+        ((2, 3, 4), (4, 3, 2), " (depth×height×width). Its axes seem to be in another order."),
+        ((2, 3, 4), (2, 3, 5), " (depth×height×width)."),
+        ((2, 3, 4), (3, 4), "."),
+    ],
+)
+def test_sizes_are_compared_by_their_axes(image, mask, end):
+    assert _compared(image, mask) == end
 
 
 @pytest.mark.parametrize(("shape", "turned"), [((4, 3), " It looks turned by 90°."), ((3, 5), "")])

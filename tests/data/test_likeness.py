@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyunet.data.likeness import ALIKE, SIDE, area_means, lookalikes, sketch
+from tinyunet.data.likeness import ALIKE, SIDE, area_means, brightness_of, lookalikes, projection, sketch
 
 
 def noise(seed, size=(90, 70), channels=1):
@@ -34,6 +34,14 @@ def test_gain_offset_noise_and_type_hardly_move_it():
     changed = (0.5 * image + 20 + noise(1, (120, 120)) / 20).astype(np.uint8)
     assert sketch(image) @ sketch(changed) > ALIKE
     assert abs(sketch(image) @ sketch(noise(2))) < 0.5
+
+
+def test_a_volume_is_sketched_as_it_is_seen_from_above():
+    volume = noise(3, (5, 40, 30), channels=2)
+    np.testing.assert_allclose(sketch(volume), sketch(volume.mean(axis=0)), atol=1e-6)
+    np.testing.assert_array_equal(brightness_of(volume[0]), volume[0].mean(axis=-1))
+    np.testing.assert_array_equal(projection(volume[..., 0] > 100), (volume[..., 0] > 100).mean(axis=0))
+    assert sketch(np.full((3, 40, 40, 1), 7, np.uint8)) is None
 
 
 def test_an_image_that_is_the_same_everywhere_has_none():

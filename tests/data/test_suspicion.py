@@ -3,8 +3,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.measure import label
 
-from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects
+from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects, numbered_by_slice
 
 
 def discs(*, radius: int, step: int, numbered: bool) -> np.ndarray:
@@ -75,3 +76,74 @@ def test_noise_does_not_look_like_jpeg():
 def test_suffix_settles_it(suffix):
     assert looks_like_jpeg(np.zeros((2, 2), np.int64), suffix=suffix)
     assert not looks_like_jpeg(np.zeros((2, 2), np.int64), suffix=".png")
+
+
+def balls(*, radius: float, count: int, seed: int = 0, size: tuple[int, int, int] = (24, 64, 64)) -> np.ndarray:
+    """Balls that may touch but never overlap, each with a number of its own."""
+    random = np.random.default_rng(seed)
+    z, y, x = np.indices(size)
+    values = np.zeros(size, np.int64)
+    for number in range(1, count + 1):
+        middle = random.uniform(0, size)
+        inside = (z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2 <= radius**2
+        if not values[inside].any():
+            values[inside] = number
+    return values
+
+
+def anew(values: np.ndarray) -> np.ndarray:
+    """The pieces of each slice, numbered from 1 in each."""
+    return np.stack([label(plane).astype(np.int64) for plane in values])
+
+
+def test_objects_of_a_volume_are_one_piece_across_its_slices():
+    values = balls(radius=5, count=60)
+    assert looks_like_objects(values)
+    assert not looks_like_objects(anew(values))
+    diagonal = np.zeros((12, 12, 12), np.int64)
+    for i in range(12):
+        diagonal[i, i, i] = 1 + i // 2 * 2  # two voxels that touch at a corner
+        diagonal[i, :, (i + 6) % 12] = 2 + i // 2 * 2
+    assert looks_like_objects(diagonal)
+
+
+def test_smeared_volumes_are_seen_and_exact_ones_not():
+    numbered = discs(radius=5, step=16, numbered=False)
+    assert looks_like_jpeg(np.stack([as_jpeg(numbered, 75), as_jpeg(np.roll(numbered, 30), 75)]))
+    assert not looks_like_jpeg(np.stack([numbered, numbered]))
+    assert not looks_like_jpeg(balls(radius=5, count=60))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("radius", "count"), [(3, 300), (5, 100), (9, 30)])
+def test_numbers_that_begin_anew_in_each_slice_are_seen(radius, count, seed):
+    values = balls(radius=radius, count=count, seed=seed)
+    assert not numbered_by_slice(values)
+    assert numbered_by_slice(anew(values))
+    assert numbered_by_slice(anew(values[::3]))  # thick slices
+    assert not numbered_by_slice(values[::3])
+
+
+def test_slanting_objects_do_not_look_numbered_by_slice():
+    values = np.zeros((24, 64, 64), np.int64)
+    for z in range(24):
+        for number in range(1, 13):
+            left = (z // 11) * 4  # rests for eleven slices, then jumps by its own width
+            values[z, 5 * number : 5 * number + 3, left : left + 4] = number
+    assert not numbered_by_slice(values)
+    assert not numbered_by_slice(np.swapaxes(values, 0, 1))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros((4, 5, 6), np.int64),
+        np.arange(60).reshape(3, 4, 5),  # every id in one slice only
+        np.arange(20).reshape(1, 4, 5),
+        np.random.default_rng(0).integers(0, 50, (8, 64, 64)),  # noise: ids in many pieces
+        np.random.default_rng(0).integers(0, 4, (8, 2, 2)),  # few ids
+        np.minimum(balls(radius=5, count=60), 3),  # classes
+    ],
+)
+def test_what_is_not_numbered_by_slice(values):
+    assert not numbered_by_slice(values)

@@ -65,6 +65,7 @@ def test_any_type_of_image(dtype):
 def test_three_dimensions():
     volume = np.stack([SPOT, SPOT])
     np.testing.assert_array_equal(otsu_labels(volume, polarity="bright"), [INSIDE, INSIDE])
+    assert choose_polarity([(volume, 1 - np.stack([INSIDE, INSIDE]))]) == "dark"
 
 
 @pytest.mark.parametrize("polarity", ["bright", "dark"])

@@ -25,7 +25,7 @@ NAN = float("nan")
 @st.composite
 def probabilities_and_targets(draw):
     """Class 0 is the boundary, 1 and 2 are two kinds of cell."""
-    shape = draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=6))
+    shape = draw(hnp.array_shapes(min_dims=2, max_dims=3, max_side=5))
     probability = draw(hnp.arrays(np.float32, shape, elements=st.floats(0, 1, width=32)))
     return probability, draw(hnp.arrays(np.int32, shape, elements=st.integers(-1, 2)))
 
@@ -52,7 +52,7 @@ def test_thresholds_are_the_twentieths():
     assert THRESHOLDS[HALF] == 0.5
 
 
-@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=8)))
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=1, max_dims=3, max_side=6)))
 def test_regions_agree_with_a_flood_fill(interior):
     np.testing.assert_array_equal(cell_regions(interior), reference.regions(interior))
 

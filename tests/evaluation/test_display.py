@@ -75,3 +75,17 @@ def test_to_display_does_not_depend_on_gain_and_offset(channels, gain, offset):
 def test_to_display_refuses_an_image_without_pixels():
     with pytest.raises(ValueError, match=r"`image` must have pixels and channels, got the shape \(0, 3, 1\)\."):
         to_display(np.zeros((0, 3, 1)))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_to_display_of_a_volume_is_that_of_its_slices_laid_in_a_row(channels, dtype):
+    volume = (60 * np.random.default_rng(0).normal(2, 1, (3, 4, 5, channels))).astype(dtype)
+    assert np.array_equal(to_display(volume), to_display(volume.reshape(12, 5, channels)).reshape(3, 4, 5, 3))
+
+
+def test_to_display_of_a_volume_larger_than_the_sample_uses_all_of_its_range():
+    ramp = np.broadcast_to(np.arange(300, dtype=np.float32)[:, None, None, None], (300, 300, 300, 1))
+    shown = to_display(ramp)
+    assert (shown[0, 0, 0, 0], shown[-1, 0, 0, 0]) == (0, 255)
+    assert abs(int(shown[150, 0, 0, 0]) - 128) <= 2

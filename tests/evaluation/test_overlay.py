@@ -8,17 +8,12 @@ from hypothesis import strategies as st
 from skimage.color import rgb2lab
 from skimage.segmentation import find_boundaries
 
-from tinyunet.evaluation.display import to_display
 from tinyunet.evaluation.overlay import (
     DIFFERENCE_COLORS,
-    PANEL_GAP,
-    PANEL_TILES,
     DifferenceColors,
     difference,
     outline,
     overlay,
-    panel,
-    tints,
 )
 
 COLORS = ["#000000", "#e69f00", "#0072b2"]
@@ -97,13 +92,6 @@ def test_overlay_with_no_opacity_shows_only_the_rims():
     assert np.array_equal(changed, outline(labels) & (labels != 0))
 
 
-def test_a_class_too_dark_to_be_seen_is_tinted_orange():
-    assert tints(["#000000", "#101030", "#0072b2"]) == ("#000000", "#e69f00", "#0072b2")
-    image, labels = np.zeros((3, 3, 1), np.uint8), np.zeros((3, 3), np.int32)
-    shown = panel(image, labels, labels, ["#000000", "#56b4e9"], background=1)
-    assert shown[0, 3 + PANEL_GAP].tolist() == [169, 140, 77]  # 0.4 of orange over mid-grey
-
-
 def test_difference_paints_each_kind_in_its_colour():
     black = np.zeros((1, 6, 3), np.uint8)
     prediction = np.array([[0, 1, 1, 1, 1, 0]])
@@ -154,38 +142,6 @@ def test_the_difference_colours_stay_apart_for_the_colour_blind(deficiency):
     assert nearest[0] > 30, [DifferenceColors._fields[i] for i in nearest[1:]]
 
 
-def test_panel_puts_four_tiles_side_by_side_with_white_gaps():
-    rng = np.random.default_rng(0)
-    image = rng.normal(size=(5, 7, 1)).astype(np.float32)
-    prediction, target = rng.integers(0, 3, (5, 7)), rng.integers(-1, 3, (5, 7))
-    shown = panel(image, prediction, target, COLORS)
-    assert len(PANEL_TILES) == 4
-    assert shown.shape == (5, 4 * 7 + 3 * PANEL_GAP, 3)
-    display = to_display(image)
-    tiles = [shown[:, start : start + 7] for start in range(0, shown.shape[1], 7 + PANEL_GAP)]
-    assert np.array_equal(tiles[0], display)
-    assert np.array_equal(tiles[1], overlay(display, target, COLORS))
-    assert np.array_equal(tiles[2], overlay(display, prediction, COLORS))
-    assert np.array_equal(tiles[3], difference(display, prediction, target))
-    assert (shown[:, 7 : 7 + PANEL_GAP] == 255).all()
-
-
-@pytest.mark.parametrize("size", [(16, 16), (17, 9), (1, 33), (8, 8)])
-def test_panel_shrinks_large_images_by_a_whole_factor(size):
-    labels = np.zeros(size, np.int32)
-    shown = panel(np.zeros((*size, 1), np.uint8), labels, labels, COLORS, longest_side=8)
-    factor = -(-max(size) // 8)
-    h, w = -(-size[0] // factor), -(-size[1] // factor)
-    assert shown.shape == (h, 4 * w + 3 * PANEL_GAP, 3)
-    assert max(h, w) <= 8
-    assert (shown[:, :w] == 128).all()
-
-
-def test_panel_of_one_pixel_where_everything_is_ignored():
-    shown = panel(np.zeros((1, 1, 1)), np.array([[0]]), np.array([[-1]]), COLORS)
-    assert shown.shape == (1, 4 + 3 * PANEL_GAP, 3)
-
-
 def test_overlay_refuses_a_label_without_a_colour():
     with pytest.raises(ValueError, match=r"`labels` must be in \[-1, 2\], one colour for each class, got 3\."):
         overlay(np.zeros((1, 2, 3), np.uint8), np.array([[0, 3]]), COLORS)
@@ -211,8 +167,3 @@ def test_sizes_that_differ_are_refused():
         inspect.unwrap(overlay)(image, small, COLORS)
     with pytest.raises(ValueError, match=r"`target` must be of the image's size \(2, 3\), got \(2, 2\)\."):
         inspect.unwrap(difference)(image, np.zeros((2, 3), np.int32), small)
-
-
-def test_panel_refuses_tiles_without_a_side():
-    with pytest.raises(ValueError, match=r"`longest_side` must be at least 1, got 0\."):
-        panel(np.zeros((1, 1, 1)), np.zeros((1, 1), int), np.zeros((1, 1), int), COLORS, longest_side=0)

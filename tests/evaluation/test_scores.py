@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from reference import scores as reference
 
 from tinyunet.evaluation.boundary import THRESHOLDS
-from tinyunet.evaluation.scores import Evaluator
+from tinyunet.evaluation.scores import Evaluator, Instances
 
 CLASSES = ("background", "cell")
 
@@ -54,9 +54,9 @@ def test_two_images_by_hand():
     assert found.baseline is None
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_pooled_scores_agree_with_the_definitions(seed):
-    images = [random_image(2 * seed), random_image(2 * seed + 1, shape=(5, 30))]
+@pytest.mark.parametrize(("seed", "shape"), [(0, (5, 30)), (1, (2, 7, 9)), (2, (40,))])
+def test_pooled_scores_agree_with_the_definitions(seed, shape):
+    images = [random_image(2 * seed), random_image(2 * seed + 1, shape=shape)]
     found = evaluate(images)
     labels = np.concatenate([probabilities.argmax(axis=-1).ravel() for probabilities, _ in images])
     cell = np.concatenate([probabilities[..., 1].ravel() for probabilities, _ in images])
@@ -71,7 +71,7 @@ def test_pooled_scores_agree_with_the_definitions(seed):
 
 
 def test_boundary_scores_agree_with_the_definition_at_every_threshold():
-    images = [random_image(seed) for seed in range(3)]
+    images = [random_image(0), random_image(1), random_image(2, shape=(3, 4, 8))]
     found = evaluate(images, ("membrane", "cell"), boundary="membrane").boundary
     for scores, threshold in zip(found.curve, THRESHOLDS, strict=True):
         f = [
@@ -85,6 +85,17 @@ def test_boundary_scores_agree_with_the_definition_at_every_threshold():
     assert found.name == "membrane"
     assert found.at_half.threshold == 0.5
     assert found.best.rand_f == max(scores.rand_f for scores in found.curve)
+
+
+def test_objects_of_a_volume_touch_across_its_slices():
+    objects = np.zeros((3, 4, 5), np.int32)
+    objects[:2, 1, 1], objects[:, 3, 3] = 1, 2  # in the slices alone there are five pieces
+    evaluator = Evaluator(CLASSES)
+    target = np.minimum(objects, 1)
+    evaluator.add("a", probabilities_of(target), target, target, instances=Instances(objects, objects))
+    found = evaluator.result().objects
+    assert [scores.predicted for scores in (found.found, found.plain, found.baseline)] == [2, 2, 2]
+    assert [scores.mean_ap for scores in (found.found, found.plain, found.baseline)] == [1, 1, 1]
 
 
 def test_images_are_scored_at_the_common_threshold():

@@ -53,18 +53,19 @@ def f1_score(probability, is_positive, threshold):
 
 
 def regions(interior):
-    """4-connected regions of a 2-D image by flood fill, numbered from 1; 0 elsewhere."""
+    """Regions whose pixels touch along an axis, by flood fill, numbered from 1; 0 elsewhere."""
     labels = np.zeros(interior.shape, int)
     for start in np.argwhere(interior).tolist():
         if labels[tuple(start)]:
             continue
         number, pending = labels.max() + 1, [tuple(start)]
         while pending:
-            y, x = pending.pop()
-            inside = 0 <= y < interior.shape[0] and 0 <= x < interior.shape[1]
-            if inside and interior[y, x] and not labels[y, x]:
-                labels[y, x] = number
-                pending += [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+            pixel = pending.pop()
+            inside = all(0 <= i < n for i, n in zip(pixel, interior.shape, strict=True))
+            if inside and interior[pixel] and not labels[pixel]:
+                labels[pixel] = number
+                steps = [(axis, step) for axis in range(interior.ndim) for step in (-1, 1)]
+                pending += [(*pixel[:axis], pixel[axis] + step, *pixel[axis + 1 :]) for axis, step in steps]
     return labels
 
 

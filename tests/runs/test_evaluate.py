@@ -8,7 +8,7 @@ from reference import tiny
 
 from tinyunet.data.folder import open_folder
 from tinyunet.errors import DataError
-from tinyunet.evaluation.overlay import PANEL_GAP, panel
+from tinyunet.evaluation.panel import PANEL_GAP, panel
 from tinyunet.evaluation.result import Evaluation
 from tinyunet.runs import evaluate as module
 from tinyunet.runs.evaluate import choose_images, evaluate

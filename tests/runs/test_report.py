@@ -17,7 +17,7 @@ from tinyunet.data.synthetic import cells
 from tinyunet.data.writers import write_png
 from tinyunet.errors import CheckpointError, DataError
 from tinyunet.evaluation.baseline import otsu_labels
-from tinyunet.evaluation.overlay import panel
+from tinyunet.evaluation.panel import panel
 from tinyunet.evaluation.scores import Evaluator
 from tinyunet.runs.report import write_report
 

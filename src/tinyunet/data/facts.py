@@ -1,6 +1,7 @@
 """What one image and its mask are, in numbers: all that is kept of the pixels once a file has been read."""
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class ImageFacts:
     """The numbers of one image.
 
     Args:
-        size: Pixels along each axis of space: height and width, or depth, height and width.
+        size: Pixels along each axis of space: height and width, of a volume after its depth.
         dtype: The stored type of a value, such as "uint8".
         opaque: There are 2 or 4 channels and the last is at its type's maximum everywhere, as an unused alpha is.
         grey: There are 3 or 4 channels and the first three are equal everywhere.
@@ -55,8 +56,8 @@ class ImageFacts:
 
     @property
     def pixels(self) -> int:
-        """Height times width."""
-        return self.size[0] * self.size[1]
+        """Number of pixels."""
+        return math.prod(self.size)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class MaskFacts:
     """The numbers of one mask.
 
     Args:
-        size: Height and width in pixels.
+        size: Pixels along each axis of space: height and width, of a volume after its depth.
         kind: How the values are stored: "ids", "rgb" or "palette".
         palette: The colours of a palette, "#rrggbb" each; None for other kinds.
         counts: Pixels of each value, ascending; only the `MAX_VALUES` smallest values, and the one to be ignored.
@@ -73,7 +74,7 @@ class MaskFacts:
         smeared: The values look like those of a JPEG.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     kind: Kind
     palette: tuple[str, ...] | None
     counts: dict[int, int]
@@ -148,12 +149,9 @@ def _misfit(sample: Sample, image: ImageFacts, mask: MaskFacts, geometry: Geomet
     """Why a mask cannot be that of its image: it has another size, or lies elsewhere in the world; None if it can."""
     assert sample.mask is not None
     if image.size != mask.size:
-        turned = " It looks turned by 90°." if image.size[-2:] == mask.size[:-3:-1] else ""
-        axes = "height×width" if len(image.size) == 2 else "depth×height×width"
-        wanted, got = ("×".join(map(str, size)) for size in (image.size, mask.size))
         return (
-            f"{shown(sample.mask)} must have the size of its image, {wanted}, got {got} ({axes}).{turned} "
-            "Replace one of the two."
+            f"{shown(sample.mask)} must have the size of its image, {_size_text(image.size)}, "
+            f"got {_size_text(mask.size)}{_compared(image.size, mask.size)} Replace one of the two."
         )
     other = read_header(sample.mask, axes=sample.axes).geometry
     if geometry is None or other is None or other.same_place(geometry, image.size):
@@ -175,7 +173,21 @@ def _shift(geometry: Geometry, other: Geometry, shape: tuple[int, ...]) -> float
     return float(np.linalg.norm(corners(geometry, shape) - corners(other, shape), axis=-1).max())
 
 
-def _commonest(values: Int64[np.ndarray, "h w"]) -> int:
+def _size_text(size: tuple[int, ...]) -> str:
+    return "×".join(map(str, size))
+
+
+def _compared(image: tuple[int, ...], mask: tuple[int, ...]) -> str:
+    """The end of a sentence about two sizes that differ: what their numbers mean, and what may have happened."""
+    if len(image) != len(mask):
+        return "."
+    axes = {2: " (height×width).", 3: " (depth×height×width)."}.get(len(image), ".")
+    if sorted(image) != sorted(mask):
+        return axes
+    return f"{axes} It looks turned by 90°." if len(image) == 2 else f"{axes} Its axes seem to be in another order."
+
+
+def _commonest(values: Int64[np.ndarray, "*space"]) -> int:
     """The value of most pixels."""
     found, counts = tally(values)
     return int(found[counts.argmax()])
@@ -210,7 +222,7 @@ def file_digest(path: Path) -> str:
         raise DataError(f"{shown(path)} cannot be opened: {error.strerror}.") from error
 
 
-def image_facts(image: Shaped[np.ndarray, "h w c"]) -> ImageFacts:
+def image_facts(image: Shaped[np.ndarray, "*space c"]) -> ImageFacts:
     """The numbers of an image, in float64.
 
     Args:
@@ -232,8 +244,7 @@ def image_facts(image: Shaped[np.ndarray, "h w c"]) -> ImageFacts:
         # rounding would give a constant channel a variance of about 1e-34 instead of 0
         columns.append((least, most, mean_value, float(values.var(dtype=np.float64)) if least < most else 0.0))
     low, high, mean, variance = zip(*columns, strict=True)
-    size = image.shape[0], image.shape[1]
-    return ImageFacts(size, str(image.dtype), has_opaque_alpha(image), grey, low, high, mean, variance)
+    return ImageFacts(image.shape[:-1], str(image.dtype), has_opaque_alpha(image), grey, low, high, mean, variance)
 
 
 def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", seek_objects: bool = True) -> MaskFacts:
@@ -254,7 +265,7 @@ def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", se
     if ignore is not None:
         kept |= values == ignore
     return MaskFacts(
-        size=(mask.values.shape[0], mask.values.shape[1]),
+        size=mask.values.shape,
         kind=mask.kind,
         palette=mask.palette,
         counts=dict(zip(values[kept].tolist(), counts[kept].tolist(), strict=True)),
@@ -265,7 +276,7 @@ def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", se
     )
 
 
-def tally(values: Int64[np.ndarray, "h w"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+def tally(values: Int64[np.ndarray, "*space"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """The different values, ascending, and how often each occurs.
 
     Example:
@@ -280,7 +291,7 @@ def tally(values: Int64[np.ndarray, "h w"]) -> tuple[Int64[np.ndarray, " n"], In
 
 
 def _is_smeared(
-    values: Int64[np.ndarray, "h w"], found: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], *, suffix: str
+    values: Int64[np.ndarray, "*space"], found: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], *, suffix: str
 ) -> bool:
     """What `looks_like_jpeg` says, which sorts all pixels and so is asked only where the answer is not plain.
 
@@ -288,7 +299,9 @@ def _is_smeared(
     least, so a value whose runs are of 4 pixels and more is none of them, and runs are quick to count.
     """
     starts = np.ones(values.shape, bool)
-    starts[:, 1:] = values[:, 1:] != values[:, :-1]
-    _, runs = tally(values[starts][None])
+    starts[..., 1:] = values[..., 1:] != values[..., :-1]
+    _, runs = tally(values[starts])
     plain = len(found) < 3 or np.count_nonzero(counts < 4 * runs) < 3
-    return looks_like_jpeg(values[:1, :1] if plain else values, suffix=suffix)  # of one pixel, only the suffix speaks
+    return looks_like_jpeg(
+        values.ravel()[:1] if plain else values, suffix=suffix
+    )  # of one pixel, only the suffix speaks

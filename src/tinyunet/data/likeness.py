@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32, Shaped
+from jaxtyping import Float, Float32, Float64, Shaped
 
 SIDE = 24
 """Height and width of a sketch, in pixels."""
@@ -14,10 +14,10 @@ ALIKE = 0.995
 _BLOCK = 512  # images compared at a time, so that memory stays small
 
 
-def sketch(image: Shaped[np.ndarray, "h w c"]) -> Float32[np.ndarray, " n"] | None:
+def sketch(image: Shaped[np.ndarray, "*space c"]) -> Float32[np.ndarray, " n"] | None:
     """An image in a few numbers: its brightness in `SIDE` x `SIDE` cells, without its mean and of length 1.
 
-    Gain, offset, noise and a small change of size hardly move it.
+    Gain, offset, noise and a small change of size hardly move it. A volume is sketched as it is seen from above.
 
     Args:
         image: Pixels as stored.
@@ -30,10 +30,30 @@ def sketch(image: Shaped[np.ndarray, "h w c"]) -> Float32[np.ndarray, " n"] | No
         >>> float(sketch(one) @ sketch(5 * one + 2)).__round__(3)
         1.0
     """
-    cells = area_means(image.mean(axis=-1, dtype=np.float64), (SIDE, SIDE)).ravel()
+    cells = area_means(brightness_of(image), (SIDE, SIDE)).ravel()
     cells -= cells.mean()
     length = float(np.linalg.norm(cells))
     return (cells / length).astype(np.float32) if length > 1e-9 * max(1.0, float(np.abs(image).max())) else None
+
+
+def brightness_of(image: Shaped[np.ndarray, "*space c"]) -> Float64[np.ndarray, "h w"]:
+    """The mean over the channels, of a volume seen from above.
+
+    Example:
+        >>> brightness_of(np.array([[[[1, 3], [2, 2]]], [[[2, 4], [6, 8]]]]))
+        array([[2.5, 4.5]])
+    """
+    return projection(image.mean(axis=-1, dtype=np.float64))
+
+
+def projection(values: Shaped[np.ndarray, "*space"]) -> Float64[np.ndarray, "h w"]:
+    """A volume seen from above, as the mean over its slices; an image of two axes stays as it is.
+
+    Example:
+        >>> projection(np.array([[[True, False]], [[True, True]]]))
+        array([[1. , 0.5]])
+    """
+    return values.reshape(-1, *values.shape[-2:]).mean(axis=0, dtype=np.float64)
 
 
 def area_means(values: Float[np.ndarray, "h w"], shape: tuple[int, int]) -> Float[np.ndarray, "y x"]:

@@ -1,4 +1,4 @@
-"""Pictures of a segmentation: the image with its labels over it, and where a prediction and the truth differ."""
+"""The image with its labels over it, and where a prediction and the truth differ."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped, UInt8
 
 from tinyunet.evaluation.checks import IGNORE
-from tinyunet.evaluation.display import to_display
 
 
 class DifferenceColors(NamedTuple):
@@ -33,8 +32,6 @@ class DifferenceColors(NamedTuple):
 
 
 DIFFERENCE_COLORS = DifferenceColors()
-PANEL_TILES = ("image", "truth", "prediction", "difference")
-PANEL_GAP = 4  # white pixels between two tiles
 _OBJECT_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#9ad0a0", "#a48cf4")
 _DARK, _INSTEAD_OF_BLACK = 64, "#e69f00"
 
@@ -187,64 +184,6 @@ def difference(
     # Rec. 601 luma, dimmed, so that no colour of the image passes for one of ours.
     grey = 0.6 * (image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))
     return _blend(np.repeat(grey[:, :, None], 3, axis=2), paint, strength)
-
-
-def panel(
-    image: Shaped[np.ndarray, "h w c"],
-    prediction: Integer[np.ndarray, "h w"],
-    target: Integer[np.ndarray, "h w"],
-    colors: Sequence[str],
-    *,
-    background: int = 0,
-    longest_side: int = 512,
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Four pictures side by side: the image, the truth, the prediction, and where these two differ.
-
-    Args:
-        image: Any image that `to_display` takes.
-        prediction: Class ids.
-        target: The true class ids, or -1 for pixels that take no part.
-        colors: One `#rrggbb` for each class; see `tints` for what becomes of dark ones.
-        background: The class that is left untinted; see `difference`.
-        longest_side: A larger image is shrunk by a whole factor until its sides are at most this many pixels; at
-            least 1.
-
-    Returns:
-        The tiles `PANEL_TILES` from left to right, with `PANEL_GAP` white pixels between them.
-
-    Raises:
-        ValueError: Sizes differ, a label has no colour, or `longest_side` is below 1.
-
-    Example:
-        >>> labels = np.zeros((5, 7), int)
-        >>> panel(np.zeros((5, 7, 1)), labels, labels, ["#000000"]).shape
-        (5, 40, 3)
-    """
-    if longest_side < 1:
-        raise ValueError(f"`longest_side` must be at least 1, got {longest_side}.")
-    shown = to_display(image)
-    _check_sizes(shown, prediction=prediction, target=target)
-    colors = tints(colors, background=background)
-    factor = -(-max(image.shape[:2]) // longest_side)
-    gap = np.full((-(-image.shape[0] // factor), PANEL_GAP, 3), 255, np.uint8)
-    tiles = (
-        shown,
-        overlay(shown, target, colors, background=background),
-        overlay(shown, prediction, colors, background=background),
-        difference(shown, prediction, target, background=background),
-    )
-    parts = [part for tile in tiles for part in (gap, _shrink(tile, factor))]
-    return np.concatenate(parts[1:], axis=1)
-
-
-def _shrink(picture: UInt8[np.ndarray, "h w 3"], factor: int) -> UInt8[np.ndarray, "height width 3"]:
-    """Means over squares of `factor` pixels; the last ones are filled up by repeating the edge."""
-    if factor == 1:
-        return picture
-    fill = [(0, -size % factor) for size in picture.shape[:2]]
-    filled = np.pad(picture, (*fill, (0, 0)), mode="edge").astype(np.float32)
-    h, w = filled.shape[0] // factor, filled.shape[1] // factor
-    return np.round(filled.reshape(h, factor, w, factor, 3).mean(axis=(1, 3))).astype(np.uint8)
 
 
 def _blend(

@@ -16,7 +16,8 @@ from tinyunet.data.writers import write_png, write_text
 from tinyunet.errors import DataError
 from tinyunet.evaluation.baseline import Polarity, choose_polarity, otsu_labels
 from tinyunet.evaluation.matching import aligned
-from tinyunet.evaluation.overlay import object_colors, panel
+from tinyunet.evaluation.overlay import object_colors
+from tinyunet.evaluation.panel import panel
 from tinyunet.evaluation.result import Evaluation
 from tinyunet.evaluation.scores import Evaluator, Instances
 from tinyunet.objects.decode import foreground
@@ -174,7 +175,8 @@ def _write_previews(run: Run, store: ImageStore, evaluation: Evaluation, *, tta:
         if run.finds_objects:
             predicted, labels = aligned(predicted, labels)
             colors = object_colors(max(int(predicted.max()), int(labels.max())))
-        picture = panel(image, predicted, labels, colors, background=plain)
+        spacing, upward = (1.0,) * labels.ndim, False
+        picture = panel(image, predicted, labels, colors, background=plain, spacing=spacing, upward=upward)
         write_png(place / f"{kind}_{store.samples[position].name}.png", picture)
 
 

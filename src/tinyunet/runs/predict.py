@@ -9,8 +9,8 @@ import numpy as np
 from tinyunet.data.readers import NIFTI_SUFFIXES, SUFFIXES, read_header, read_image, shown, stem, suffix
 from tinyunet.data.writers import write_array, write_labels, write_nifti, write_png, write_text
 from tinyunet.errors import DataError
-from tinyunet.evaluation.display import to_display
-from tinyunet.evaluation.overlay import object_colors, overlay, tints
+from tinyunet.evaluation.overlay import object_colors
+from tinyunet.evaluation.panel import view
 from tinyunet.objects.measure import measure_objects, table_text
 from tinyunet.prediction.uncertainty import normalised_entropy
 from tinyunet.runs.display import Display
@@ -111,7 +111,7 @@ def predict_files(
         run: The trained network.
         jobs: What `plan_jobs` gives.
         probabilities: Write the probabilities of all classes as well, `.npy`, float32 (h, w, k).
-        overlays: Write the labels drawn over the image as well, as `_overlay.png`.
+        overlays: Write the labels drawn over the image as well, as `_overlay.png`; of a volume three slices.
         uncertainty: Write how unsure the network is as well, as `_uncertainty.png`: 0 where it is sure, 255 where all
             classes are equally probable.
         tta: Test-time augmentation.
@@ -168,8 +168,8 @@ def _predict(
     if overlays:
         plain = 1 if run.labelling.num_classes == 2 and run.labelling.boundary == run.labelling.names[0] else 0
         colors = object_colors(int(labels.max())) if run.finds_objects else run.labelling.colors
-        colors = tints(colors, background=plain)
-        write_png(job.overlay, overlay(to_display(image), labels, colors, background=plain))
+        spacing, upward = (1.0,) * labels.ndim, False
+        write_png(job.overlay, view(image, labels, colors, background=plain, spacing=spacing, upward=upward))
 
 
 def _read(run: Run, path: Path) -> np.ndarray:

@@ -10,7 +10,8 @@ from PIL import Image
 from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.writers import write_png
 from tinyunet.errors import CheckpointError
-from tinyunet.evaluation.overlay import DIFFERENCE_COLORS, panel
+from tinyunet.evaluation.overlay import DIFFERENCE_COLORS
+from tinyunet.evaluation.panel import panel
 from tinyunet.evaluation.scores import Evaluator
 from tinyunet.runs.page.pictures import background, class_legend, difference_legend, examples
 from tinyunet.runs.page.record import RunRecord
@@ -59,6 +60,15 @@ def test_a_panel_is_cut_into_its_tiles(tmp_path):
     assert [(tile.width, tile.height, tile.small) for tile in example.tiles] == [(7, 5, True)] * 4
     for tile, left in zip(example.tiles, (0, 11, 22, 33), strict=True):
         assert np.array_equal(decoded(tile), shown[:, left : left + 7])
+
+
+def test_the_slices_of_a_volume_are_one_wide_tile(tmp_path):
+    labels = np.zeros((9, 8, 7), np.int32)
+    write_png(tmp_path / "best_a.png", panel(np.zeros((9, 8, 7, 1)), labels, labels, COLORS))
+    (example,) = examples(record(tmp_path / "best_a.png"))
+    assert [(tile.wide, tile.small) for tile in example.tiles] == [(True, False)] * 4
+    write_png(tmp_path / "best_a.png", panel(np.zeros((4, 7, 1)), labels[0, :4], labels[0, :4], COLORS))
+    assert not any(tile.wide for tile in examples(record(tmp_path / "best_a.png"))[0].tiles)
 
 
 @pytest.mark.parametrize("width", [1, 12, 15, 17, 201])

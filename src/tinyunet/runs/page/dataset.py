@@ -12,17 +12,19 @@ def data_facts(fingerprint: Fingerprint) -> tuple[Fact, ...]:
     """What the images are."""
     sizes = sorted(fingerprint.sizes.items(), key=lambda item: (-item[1], item[0]))
     shown = [
-        f"{h}\u00a0×\u00a0{w}" + (f" ({count:,})" if len(sizes) > 1 else "") for (h, w), count in sizes[:_MOST_SIZES]
+        "\u00a0×\u00a0".join(map(str, size)) + (f" ({count:,})" if len(sizes) > 1 else "")
+        for size, count in sizes[:_MOST_SIZES]
     ]
     if len(sizes) > _MOST_SIZES:
         shown.append(f"and {counted(len(sizes) - _MOST_SIZES, 'other size')}")
+    axes = "depth × height × width in voxels" if len(sizes[0][0]) == 3 else "height × width in pixels"
     stored = " or ".join(map(str, fingerprint.stored_channels))
     rule = fingerprint.channels
     why = ", an alpha channel that says nothing dropped" * rule.drop_alpha
     why += ", equal red, green and blue taken as one" * rule.collapse_grey
     return (
         Fact("Images", f"{fingerprint.images:,}", f"{fingerprint.labelled:,} of them with a mask"),
-        Fact("Sizes", ", ".join(shown), "height × width in pixels" + (" (number of images)" if len(sizes) > 1 else "")),
+        Fact("Sizes", ", ".join(shown), axes + (" (number of images)" if len(sizes) > 1 else "")),
         Fact("Stored as", ", ".join(fingerprint.dtypes), "type of a value in the files"),
         Fact("Channels", stored, f"in the files; {rule.used} used{why}"),
     )

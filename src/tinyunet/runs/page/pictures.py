@@ -10,7 +10,8 @@ from PIL import Image
 
 from tinyunet.data.readers import shown
 from tinyunet.errors import CheckpointError
-from tinyunet.evaluation.overlay import DIFFERENCE_COLORS, PANEL_GAP, PANEL_TILES, tints
+from tinyunet.evaluation.overlay import DIFFERENCE_COLORS, tints
+from tinyunet.evaluation.panel import PANEL_GAP, PANEL_TILES
 from tinyunet.evaluation.result import Evaluation
 from tinyunet.runs.page.record import RunRecord
 from tinyunet.runs.page.scores import focal_dice, focus
@@ -18,6 +19,7 @@ from tinyunet.runs.page.tables import score_text
 
 _KINDS = ("best", "median", "worst")
 _CAPTIONS = {"image": "Image", "truth": "Truth", "prediction": "Prediction", "difference": "Where they differ"}
+_WIDE = 2  # times the height; two tiles of this shape share a row of the page, not four
 _SMALL = 160  # pixels; a tile below this is shown with visible pixels rather than blurred
 
 
@@ -41,6 +43,11 @@ class Tile:
     def small(self) -> bool:
         """Whether its pixels are large on the page and are to be seen as such."""
         return self.width < _SMALL
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs more room than a quarter of the page's width, as the slices of a volume do."""
+        return self.width > _WIDE * self.height
 
 
 @dataclass(frozen=True)
