@@ -175,7 +175,9 @@ def _write_previews(run: Run, store: ImageStore, evaluation: Evaluation, *, tta:
         if run.finds_objects:
             predicted, labels = aligned(predicted, labels)
             colors = object_colors(max(int(predicted.max()), int(labels.max())))
-        spacing, upward = (1.0,) * labels.ndim, False
+        geometry = store.geometry(position)
+        spacing = (1.0,) * labels.ndim if geometry is None else geometry.spacing
+        upward = geometry is not None and geometry.affine is not None
         picture = panel(image, predicted, labels, colors, background=plain, spacing=spacing, upward=upward)
         write_png(place / f"{kind}_{store.samples[position].name}.png", picture)
 

@@ -168,8 +168,9 @@ def _predict(
     if overlays:
         plain = 1 if run.labelling.num_classes == 2 and run.labelling.boundary == run.labelling.names[0] else 0
         colors = object_colors(int(labels.max())) if run.finds_objects else run.labelling.colors
-        spacing, upward = (1.0,) * labels.ndim, False
-        write_png(job.overlay, view(image, labels, colors, background=plain, spacing=spacing, upward=upward))
+        upward = geometry is not None and geometry.affine is not None
+        sides = spacing or (1.0,) * labels.ndim
+        write_png(job.overlay, view(image, labels, colors, background=plain, spacing=sides, upward=upward))
 
 
 def _read(run: Run, path: Path) -> np.ndarray:
