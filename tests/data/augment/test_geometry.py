@@ -1,6 +1,5 @@
 import functools
 import itertools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +43,14 @@ def test_the_displacement_is_added_in_pixels():
     assert columns.tolist() == [[-1, 0, 1]]
 
 
+def test_a_quarter_turn_of_a_volume_is_within_its_slices():
+    volume = jnp.arange(8.0).reshape(2, 2, 2)[..., None]
+    turn = jnp.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+    coordinates = geometry.source_coordinates(turn, None, window=(2, 2, 2), shape=(2, 2, 2))
+    turned = sampling.sample_linear(volume, coordinates)[..., 0]
+    assert turned.tolist() == [[[5, 7], [4, 6]], [[1, 3], [0, 2]]]
+
+
 def test_splines_at_and_between_control_points():
     weights = geometry._spline_weights(3, 2.0)
     at, between = np.array([1, 4, 1, 0, 0]), np.array([1, 23, 23, 1, 0])
@@ -72,6 +79,29 @@ def test_elastic_agrees_with_scipys_splines():
     np.testing.assert_allclose(field, expected, atol=2e-6)
 
 
+def test_affine_is_the_product_of_its_parts():
+    key = jax.random.key(5)
+    draws = np.asarray(jax.random.uniform(key, (10,), minval=-1.0), np.float64)
+
+    def turn(i, j, angle):
+        matrix = np.eye(3)
+        matrix[[i, i, j, j], [i, j, i, j]] = np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)
+        return matrix
+
+    z, y, x = np.radians(30) * draws[:3]
+    shear = np.eye(3)
+    shear[[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]] = 0.4 * draws[4:]
+    expected = turn(1, 2, z) @ turn(0, 2, y) @ turn(0, 1, x) @ shear / 1.5 ** draws[3]
+    options = {"rotate_deg": 30.0, "scale": 0.5, "shear": 0.4}
+    matrix = geometry.random_affine(key, **options, sides=EQUAL[3])
+    np.testing.assert_allclose(matrix, expected, atol=1e-6)
+    # An image has four draws.
+    angle, zoom, s_y, s_x = np.asarray(jax.random.uniform(key, (4,), minval=-1.0), np.float64)
+    shear = np.array([[1, 0.4 * s_y], [0.4 * s_x, 1]])
+    expected = turn(1, 2, np.radians(30) * angle)[1:, 1:] @ shear / 1.5**zoom
+    np.testing.assert_allclose(geometry.random_affine(key, **options, sides=EQUAL[2]), expected, atol=1e-6)
+
+
 # Properties
 
 
@@ -96,6 +126,26 @@ def test_every_orientation_that_fits_occurs_and_no_other(flips, quarter_turns, s
     np.testing.assert_array_equal(matrices, np.round(matrices))
     if not square:
         np.testing.assert_array_equal(matrices[:, 0, 1], 0)
+
+
+@pytest.mark.parametrize(
+    ("flips", "quarter_turns", "square", "count"),
+    [
+        (True, False, True, 8),
+        (False, True, True, 4),
+        (True, True, True, 16),
+        (False, True, False, 2),
+        (True, True, False, 8),
+    ],
+)
+def test_a_volume_is_flipped_along_every_axis_and_turned_within_its_slices(flips, quarter_turns, square, count):
+    draw = functools.partial(
+        geometry.random_orientation, axes=3, flips=flips, quarter_turns=quarter_turns, square=square
+    )
+    matrices = np.asarray(jax.vmap(draw)(keys(400)))
+    assert len({tuple(matrix.ravel().astype(int)) for matrix in matrices}) == count
+    np.testing.assert_array_equal(np.abs(matrices).sum(1), 1)
+    np.testing.assert_array_equal(np.abs(matrices[:, 0]), np.tile([1, 0, 0], (400, 1)))
 
 
 @pytest.mark.parametrize(("side", "margin"), [(1, 0), (2, 3), (5, 4), (8, 1), (33, 0)])
@@ -148,6 +198,47 @@ def test_affine_stays_in_its_range(name):
         assert abs(np.corrcoef(matrices[:, 0, 1], matrices[:, 1, 0])[0, 1]) < 0.15
 
 
+def test_no_shear_of_a_volume_collapses_it():
+    # The determinant is linear in each shear, so its least value is at a corner.
+    for signs in itertools.product((-0.45, 0.45), repeat=6):
+        shear = np.eye(3)
+        shear[[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]] = signs
+        assert np.linalg.det(shear) > 0.2
+    draw = functools.partial(geometry.random_affine, rotate_deg=180.0, scale=1.0, shear=0.45, sides=(1.5, 1.0, 1.2))
+    assert (np.linalg.det(np.asarray(jax.vmap(draw)(keys(500)), np.float64)) > 0.02).all()
+
+
+@pytest.mark.parametrize("sides", [(2.0, 1.0), (1.0, 1.5), (2.0, 1.0, 1.0), (1.0, 1.25, 3.0)])
+def test_an_affine_map_is_the_same_in_units_of_length(sides):
+    options = {"rotate_deg": 90.0, "scale": 0.5, "shear": 0.3}
+    equal = jax.vmap(functools.partial(geometry.random_affine, **options, sides=EQUAL[len(sides)]))(keys(20))
+    pixels = jax.vmap(functools.partial(geometry.random_affine, **options, sides=sides))(keys(20))
+    lengths = np.diag(sides) @ np.asarray(pixels, np.float64) @ np.diag(1 / np.array(sides))
+    np.testing.assert_allclose(lengths, equal, atol=1e-5)
+
+
+def test_thick_slices_are_rotated_only_within_their_planes():
+    draw = functools.partial(geometry.random_affine, rotate_deg=90.0, scale=0.0, shear=0.0)
+    thick = np.asarray(jax.vmap(functools.partial(draw, sides=(2.1, 1.0, 1.0)))(keys(20)))
+    np.testing.assert_array_equal(thick[:, 0], np.tile([1, 0, 0], (20, 1)))
+    np.testing.assert_array_equal(thick[:, :, 0], np.tile([1, 0, 0], (20, 1)))
+    assert np.abs(thick[:, 1, 2]).min() > 0
+    thin = np.asarray(jax.vmap(functools.partial(draw, sides=(2.0, 1.0, 1.0)))(keys(20)))
+    assert np.abs(thin[:, 0, 1:]).min() > 0
+
+
+@pytest.mark.parametrize("sides", [(2.0, 1.0), (2.0, 1.0, 1.0), (4.0, 1.0, 2.0)])
+def test_elastic_is_the_same_field_where_pixels_are_longer(sides):
+    # As many grid points, hence the same draws, on 17 pixels as on every second or fourth of them.
+    options = {"elastic_px": jnp.array(2.0), "elastic_grid_px": 8.0}
+    shape = tuple(int(16 / side) + 1 for side in sides)
+    field = geometry.random_elastic(jax.random.key(2), shape=shape, **options, sides=sides)
+    fine = geometry.random_elastic(jax.random.key(2), shape=(17,) * len(sides), **options, sides=EQUAL[len(sides)])
+    for axis, side in enumerate(sides):
+        every = fine[axis][tuple(slice(None, None, int(side)) for side in sides)]
+        np.testing.assert_allclose(field[axis] * side, every, atol=1e-5)
+
+
 @pytest.mark.parametrize("spacing", [4.0, 7.5, 100.0])
 def test_elastic_has_the_stated_deviation_at_every_pixel(spacing):
     draw = functools.partial(
@@ -172,6 +263,16 @@ def drawing(name):
     """A function of a key alone, for every public function and option that draws."""
     if name in AFFINES:
         return functools.partial(geometry.random_affine, **AFFINES[name], sides=EQUAL[2])
+    if name == "affine of a volume":
+        return functools.partial(geometry.random_affine, rotate_deg=90.0, scale=0.5, shear=0.3, sides=(1.5, 1.0, 1.0))
+    if name == "elastic of a volume":
+        return functools.partial(
+            geometry.random_elastic,
+            shape=(5, 6, 7),
+            elastic_px=jnp.array(2.0),
+            elastic_grid_px=5.0,
+            sides=(4.0, 1.0, 1.0),
+        )
     if name == "elastic":
         return functools.partial(
             geometry.random_elastic, shape=(9, 6), elastic_px=jnp.array(2.0), elastic_grid_px=5.0, sides=EQUAL[2]
@@ -182,7 +283,9 @@ def drawing(name):
     )
 
 
-@pytest.mark.parametrize("name", [*AFFINES, "elastic", "nny", "yny", "nyy", "yyy", "yyn"])
+@pytest.mark.parametrize(
+    "name", [*AFFINES, "affine of a volume", "elastic", "elastic of a volume", "nny", "yny", "nyy", "yyy", "yyn"]
+)
 def test_drawing_is_the_same_jitted_eager_and_vmapped(name):
     draw = drawing(name)
     eager = np.stack([draw(key) for key in keys(3)])

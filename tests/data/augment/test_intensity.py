@@ -67,6 +67,15 @@ def test_shading_is_the_polynomial_at_every_pixel():
             np.testing.assert_allclose(image[i, j], 1 + light, atol=1e-6)
 
 
+def test_shading_of_a_volume_is_the_polynomial_at_every_voxel():
+    slope, (zz, yy, xx, zy, zx, yx) = (1.0, 2.0, -0.5), (0.5, -1.0, 3.0, 0.2, -0.7, 0.9)
+    image = intensity.add_shading(jnp.ones((2, 3, 5, 1)), jnp.array(slope), jnp.array([zz, yy, xx, zy, zx, yx]))
+    for (i, j, k), value in np.ndenumerate(np.asarray(image[..., 0])):
+        z, y, x = 2 * i - 1, j - 1, k / 2 - 1
+        light = slope[0] * z + slope[1] * y + slope[2] * x + zz * z * z + yy * y * y + xx * x * x
+        np.testing.assert_allclose(value, 1 + light + zy * z * y + zx * z * x + yx * y * x, atol=1e-6)
+
+
 def test_shading_of_a_single_pixel_is_none():
     shaded = intensity.add_shading(jnp.ones((1, 1, 1)), jnp.ones(2), jnp.ones(3))
     assert shaded.ravel().tolist() == [1.0]
@@ -107,6 +116,16 @@ def test_blur_agrees_with_scipy(sigma, radius):
     np.testing.assert_allclose(blurred, ndimage.gaussian_filter(image, sigma, radius=radius, mode="mirror"), atol=1e-6)
 
 
+def test_blur_of_a_volume_is_as_wide_along_every_axis():
+    sides = (2.0, 1.0, 1.25)
+    image = RNG.normal(size=(9, 11, 10)).astype(np.float32)
+    blurred = intensity.gaussian_blur(jnp.asarray(image)[..., None], jnp.array(1.5), radius=5, sides=sides)[..., 0]
+    sigmas = [1.5 / side for side in sides]
+    np.testing.assert_allclose(
+        blurred, ndimage.gaussian_filter(image, sigmas, radius=(3, 5, 4), mode="mirror"), atol=1e-6
+    )
+
+
 def test_noise_is_normal_with_the_stated_deviation():
     added = np.asarray(intensity.add_noise(KEY, jnp.zeros((100, 100, 1)), jnp.array(0.3))).ravel()
     assert stats.kstest(added, "norm", args=(0, 0.3)).pvalue > 0.01
@@ -128,6 +147,30 @@ def test_any_other_value_changes_something(name):
     change, _, parameter = CHANGES[name]
     image = an_image()
     assert float(jnp.abs(change(image, jnp.array(parameter)) - image).max()) > 0.1
+
+
+@pytest.mark.parametrize("name", ["gamma", "contrast", "brightness", "noise"])
+def test_a_volume_changes_like_the_image_of_its_slices_side_by_side(name):
+    change, neutral, parameter = CHANGES[name]
+    volume = an_image((3, 4, 5, 2))
+    for value in (neutral, parameter):
+        flat = change(volume.reshape(12, 5, 2), jnp.array(value))
+        np.testing.assert_allclose(change(volume, jnp.array(value)).reshape(flat.shape), flat, atol=1e-6)
+
+
+def test_the_neutral_values_change_no_bit_of_a_volume():
+    volume = an_image((3, 4, 5, 2))
+    nothing = jnp.array(0.0)
+    for sides in ((1.0, 1.0, 1.0), (2.5, 1.0, 1.0)):
+        np.testing.assert_array_equal(intensity.gaussian_blur(volume, nothing, radius=3, sides=sides), volume)
+    np.testing.assert_array_equal(intensity.add_shading(volume, jnp.zeros(3), jnp.zeros(6)), volume)
+
+
+def test_blur_leaves_thick_slices_apart():
+    volume = jnp.zeros((3, 5, 5, 1)).at[1, 2, 2].set(1.0)
+    blurred = intensity.gaussian_blur(volume, jnp.array(1.0), radius=3, sides=(6.0, 1.0, 1.0))[..., 0]
+    np.testing.assert_array_equal(blurred[jnp.array([0, 2])], 0)
+    assert float(blurred[1, 2, 2]) < 0.2
 
 
 @given(exponent=st.floats(0.25, 4.0, width=32), seed=st.integers(0, 1000))

@@ -19,10 +19,19 @@ def warped_coordinates(window, shape):
     return tuple(jnp.asarray(q, jnp.float32) for q in inside)
 
 
+# By hand
+
+
 def test_linear_between_four_pixels():
     image = jnp.array([[0.0, 4.0], [8.0, 16.0]])[..., None]
     value = sampling.sample_linear(image, (jnp.array([[0.25]]), jnp.array([[0.5]])))
     assert value.item() == 0.75 * 2 + 0.25 * 12
+
+
+def test_linear_between_eight_voxels():
+    volume = jnp.array([[[0.0, 4.0], [8.0, 16.0]], [[1.0, 5.0], [9.0, 17.0]]])[..., None]
+    value = sampling.sample_linear(volume, tuple(jnp.array([[[q]]]) for q in (0.5, 0.25, 0.5)))
+    assert value.item() == 0.75 * 2.5 + 0.25 * 12.5
 
 
 def test_both_samplers_mirror_about_the_outermost_pixels():
@@ -34,11 +43,14 @@ def test_both_samplers_mirror_about_the_outermost_pixels():
     assert sampling.sample_nearest(jnp.arange(3)[None], (rows, columns)).ravel().tolist() == mirrored
 
 
+# Against other programs
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("window", [(9, 7), (5, 12), (1, 6), (6, 1), (1, 1)])
+@pytest.mark.parametrize("window", [(9, 7), (5, 12), (1, 6), (6, 1), (1, 1), (4, 7, 5), (1, 3, 6)])
 def test_sample_linear_agrees_with_scipy_and_jax(window, channels):
     image = RNG.normal(size=(*window, channels)).astype(np.float32)
-    coordinates = warped_coordinates(window, (8, 11))
+    coordinates = warped_coordinates(window, (8, 11, 3)[: len(window)])
     sampled = sampling.sample_linear(jnp.asarray(image), coordinates)
     for channel in range(channels):
         # scipy divides by the period, which is zero on an axis of one pixel; every pixel there is the same one.
@@ -49,12 +61,15 @@ def test_sample_linear_agrees_with_scipy_and_jax(window, channels):
         np.testing.assert_allclose(sampled[..., channel], jaxs, atol=2e-6)
 
 
-@pytest.mark.parametrize("window", [(9, 7), (5, 12)])
+@pytest.mark.parametrize("window", [(9, 7), (5, 12), (4, 7, 5)])
 def test_sample_nearest_agrees_with_scipy(window):
     labels = RNG.integers(-1, 5, window).astype(np.int32)
-    coordinates = warped_coordinates(window, (8, 11))
+    coordinates = warped_coordinates(window, (8, 11, 3)[: len(window)])
     expected = ndimage.map_coordinates(labels, [np.asarray(q) for q in coordinates], order=0, mode="mirror")
     np.testing.assert_array_equal(sampling.sample_nearest(jnp.asarray(labels), coordinates), expected)
+
+
+# Properties
 
 
 SAMPLERS = {shape: (jax.jit(sampling.sample_linear), jax.jit(sampling.sample_nearest)) for shape in [(1, 4), (5, 2)]}
