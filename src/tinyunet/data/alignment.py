@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from tinyunet.data.likeness import area_means
+from tinyunet.data.likeness import area_means, projection
 
 SIDE = 128
 """The longer side of the grid on which image and mask are compared, in cells."""
@@ -34,8 +34,8 @@ class Alignment:
         return self.shift != (0, 0) and abs(self.best) >= 0.3 and abs(self.here) < 0.6 * abs(self.best)
 
 
-def align(image: Shaped[np.ndarray, "h w c"], mask: Bool[np.ndarray, "h w"]) -> Alignment:
-    """Correlate an image's brightness with its mask, at every small shift.
+def align(image: Shaped[np.ndarray, "*space c"], mask: Bool[np.ndarray, "*space"]) -> Alignment:
+    """Correlate an image's brightness with its mask, at every small shift; of volumes, the means over all slices.
 
     Args:
         image: Pixels as stored.
@@ -47,12 +47,10 @@ def align(image: Shaped[np.ndarray, "h w c"], mask: Bool[np.ndarray, "h w"]) -> 
         >>> align(mask[..., None] * 100, np.roll(mask, (2, -1), (0, 1))).shift
         (2, -1)
     """
-    size = mask.shape
+    size = mask.shape[-2:]
     cell = max(1, -(-max(size) // SIDE))
     grid = (-(-size[0] // cell), -(-size[1] // cell))
-    brightness, marked = (
-        _standardised(area_means(x.astype(np.float64), grid)) for x in (image.mean(axis=-1, dtype=np.float64), mask)
-    )
+    brightness, marked = (_standardised(area_means(x, grid)) for x in (projection(image), projection(mask[..., None])))
     # The correlation theorem; shifts wrap around, which matters little for small ones.
     correlation = np.fft.irfft2(np.conj(np.fft.rfft2(brightness)) * np.fft.rfft2(marked), grid) / brightness.size
     lags = [np.fft.fftfreq(n, 1 / n).astype(int) for n in grid]

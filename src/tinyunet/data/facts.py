@@ -1,6 +1,7 @@
 """What one image and its mask are, in numbers: all that is kept of the pixels once a file has been read."""
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -53,8 +54,8 @@ class ImageFacts:
 
     @property
     def pixels(self) -> int:
-        """Height times width."""
-        return self.size[0] * self.size[1]
+        """Number of pixels."""
+        return math.prod(self.size)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class MaskFacts:
     """The numbers of one mask.
 
     Args:
-        size: Height and width in pixels.
+        size: Pixels along each axis of space.
         kind: How the values are stored: "ids", "rgb" or "palette".
         palette: The colours of a palette, "#rrggbb" each; None for other kinds.
         counts: Pixels of each value, ascending; only the `MAX_VALUES` smallest values, and the one to be ignored.
@@ -71,7 +72,7 @@ class MaskFacts:
         smeared: The values look like those of a JPEG.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     kind: Kind
     palette: tuple[str, ...] | None
     counts: dict[int, int]
@@ -116,7 +117,7 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     """
     problems: list[str] = []
     digests: list[str] = []
-    image = mask = pixels = drawn = alignment = geometry = None
+    image = mask = pixels = drawn = alignment = None
     try:
         geometry = sample_header(sample).geometry
         pixels = sample_image(sample)
@@ -132,7 +133,7 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
             drawn = raw.values
     except DataError as error:
         problems += error.problems
-    if image is not None and mask is not None and (misfit := _misfit(sample, image, mask, geometry)):
+    if image is not None and mask is not None and (misfit := _misfit(sample, image, mask)):
         problems.append(misfit)
     elif pixels is not None and drawn is not None:
         alignment = align(pixels, drawn != _commonest(drawn))
@@ -140,7 +141,7 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     return SampleFacts(sample, image, mask, tuple(problems), tuple(digests), drawing, alignment)
 
 
-def _misfit(sample: Sample, image: ImageFacts, mask: MaskFacts, geometry: Geometry | None) -> str | None:
+def _misfit(sample: Sample, image: ImageFacts, mask: MaskFacts) -> str | None:
     """Why a mask cannot be that of its image: it has another size, or lies elsewhere in the world; None if it can."""
     assert sample.mask is not None
     if image.size != mask.size:
@@ -151,7 +152,8 @@ def _misfit(sample: Sample, image: ImageFacts, mask: MaskFacts, geometry: Geomet
             f"{shown(sample.mask)} must have the size of its image, {wanted}, got {got} ({axes}).{turned} "
             "Replace one of the two."
         )
-    other = read_header(sample.mask, axes=sample.axes).geometry
+    # what files say, not what dataset.toml declares, which may be in another unit
+    geometry, other = (read_header(path, axes=sample.axes).geometry for path in (sample.image, sample.mask))
     if geometry is None or other is None or other.same_place(geometry, image.size):
         return None
     spacings = [" x ".join(f"{x:g}" for x in g.spacing) for g in (geometry, other)]
@@ -171,7 +173,7 @@ def _shift(geometry: Geometry, other: Geometry, shape: tuple[int, ...]) -> float
     return float(np.linalg.norm(corners(geometry, shape) - corners(other, shape), axis=-1).max())
 
 
-def _commonest(values: Int64[np.ndarray, "h w"]) -> int:
+def _commonest(values: Int64[np.ndarray, "*space"]) -> int:
     """The value of most pixels."""
     found, counts = tally(values)
     return int(found[counts.argmax()])
@@ -206,7 +208,7 @@ def file_digest(path: Path) -> str:
         raise DataError(f"{shown(path)} cannot be opened: {error.strerror}.") from error
 
 
-def image_facts(image: Shaped[np.ndarray, "h w c"]) -> ImageFacts:
+def image_facts(image: Shaped[np.ndarray, "*space c"]) -> ImageFacts:
     """The numbers of an image, in float64.
 
     Args:
@@ -228,7 +230,7 @@ def image_facts(image: Shaped[np.ndarray, "h w c"]) -> ImageFacts:
         # rounding would give a constant channel a variance of about 1e-34 instead of 0
         columns.append((least, most, mean_value, float(values.var(dtype=np.float64)) if least < most else 0.0))
     low, high, mean, variance = zip(*columns, strict=True)
-    size = image.shape[0], image.shape[1]
+    size = image.shape[:-1]
     return ImageFacts(size, str(image.dtype), has_opaque_alpha(image), grey, low, high, mean, variance)
 
 
@@ -250,7 +252,7 @@ def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", se
     if ignore is not None:
         kept |= values == ignore
     return MaskFacts(
-        size=(mask.values.shape[0], mask.values.shape[1]),
+        size=mask.values.shape,
         kind=mask.kind,
         palette=mask.palette,
         counts=dict(zip(values[kept].tolist(), counts[kept].tolist(), strict=True)),
@@ -261,7 +263,7 @@ def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", se
     )
 
 
-def tally(values: Int64[np.ndarray, "h w"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+def tally(values: Int64[np.ndarray, "*space"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """The different values, ascending, and how often each occurs.
 
     Example:
@@ -276,7 +278,7 @@ def tally(values: Int64[np.ndarray, "h w"]) -> tuple[Int64[np.ndarray, " n"], In
 
 
 def _is_smeared(
-    values: Int64[np.ndarray, "h w"], found: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], *, suffix: str
+    values: Int64[np.ndarray, "*space"], found: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], *, suffix: str
 ) -> bool:
     """What `looks_like_jpeg` says, which sorts all pixels and so is asked only where the answer is not plain.
 
@@ -284,7 +286,8 @@ def _is_smeared(
     least, so a value whose runs are of 4 pixels and more is none of them, and runs are quick to count.
     """
     starts = np.ones(values.shape, bool)
-    starts[:, 1:] = values[:, 1:] != values[:, :-1]
-    _, runs = tally(values[starts][None])
+    starts[..., 1:] = values[..., 1:] != values[..., :-1]
+    _, runs = tally(values[starts])
     plain = len(found) < 3 or np.count_nonzero(counts < 4 * runs) < 3
-    return looks_like_jpeg(values[:1, :1] if plain else values, suffix=suffix)  # of one pixel, only the suffix speaks
+    one = (slice(1),) * values.ndim
+    return looks_like_jpeg(values[one] if plain else values, suffix=suffix)  # of one pixel, only the suffix speaks

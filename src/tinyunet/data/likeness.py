@@ -14,7 +14,7 @@ ALIKE = 0.995
 _BLOCK = 512  # images compared at a time, so that memory stays small
 
 
-def sketch(image: Shaped[np.ndarray, "h w c"]) -> Float32[np.ndarray, " n"] | None:
+def sketch(image: Shaped[np.ndarray, "*space c"]) -> Float32[np.ndarray, " n"] | None:
     """An image in a few numbers: its brightness in `SIDE` x `SIDE` cells, without its mean and of length 1.
 
     Gain, offset, noise and a small change of size hardly move it.
@@ -30,10 +30,21 @@ def sketch(image: Shaped[np.ndarray, "h w c"]) -> Float32[np.ndarray, " n"] | No
         >>> float(sketch(one) @ sketch(5 * one + 2)).__round__(3)
         1.0
     """
-    cells = area_means(image.mean(axis=-1, dtype=np.float64), (SIDE, SIDE)).ravel()
+    cells = area_means(projection(image), (SIDE, SIDE)).ravel()
     cells -= cells.mean()
     length = float(np.linalg.norm(cells))
     return (cells / length).astype(np.float32) if length > 1e-9 * max(1.0, float(np.abs(image).max())) else None
+
+
+def projection(image: Shaped[np.ndarray, "*space c"]) -> Float[np.ndarray, "h w"]:
+    """Means over the channels, and of a volume over its slices.
+
+    Example:
+        >>> projection(np.arange(8.0).reshape(2, 2, 1, 2))
+        array([[2.5],
+               [4.5]])
+    """
+    return image.mean(axis=(*range(image.ndim - 3), -1), dtype=np.float64)
 
 
 def area_means(values: Float[np.ndarray, "h w"], shape: tuple[int, int]) -> Float[np.ndarray, "y x"]:

@@ -4,11 +4,11 @@ import numpy as np
 from jaxtyping import Int64
 
 
-def looks_like_objects(values: Int64[np.ndarray, "h w"]) -> bool:
+def looks_like_objects(values: Int64[np.ndarray, "*space"]) -> bool:
     """Whether a mask seems to number its objects: many values, each in one piece.
 
     Classes come back in several places; an object is where it is. So ten or more positive values, in hardly more
-    8-connected pieces than there are values, are taken for objects.
+    connected pieces (by sides, edges or corners) than there are values, are taken for objects.
 
     Args:
         values: The pixels of one mask.
@@ -24,7 +24,7 @@ def looks_like_objects(values: Int64[np.ndarray, "h w"]) -> bool:
     return count >= 10 and bool(pieces[found > 0].sum() <= 1.2 * count)
 
 
-def looks_like_jpeg(values: Int64[np.ndarray, "h w"], *, suffix: str = "") -> bool:
+def looks_like_jpeg(values: Int64[np.ndarray, "*space"], *, suffix: str = "") -> bool:
     """Whether a mask seems to have lost its exact values, to JPEG or to smooth resizing.
 
     Classes and objects form regions. Where three or more values lie scattered in specks of less than four pixels on
@@ -48,13 +48,13 @@ def looks_like_jpeg(values: Int64[np.ndarray, "h w"], *, suffix: str = "") -> bo
 
 
 def _pieces(
-    values: Int64[np.ndarray, "h w"],
+    values: Int64[np.ndarray, "*space"],
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
-    """The values that occur, ascending, the pixels of each, and the number of its 8-connected pieces."""
+    """The values that occur, ascending, the pixels of each, and the number of its connected pieces, by corners too."""
     from skimage.measure import label  # takes half a second to import: who reads a fingerprint shall not wait
 
     found, place, pixels = np.unique(values, return_inverse=True, return_counts=True)
-    pieces, count = label(place.reshape(values.shape) + 1, background=0, return_num=True, connectivity=2)
+    pieces, count = label(place.reshape(values.shape) + 1, background=0, return_num=True, connectivity=values.ndim)
     place_of_piece = np.zeros(count + 1, np.int64)
     place_of_piece[pieces.ravel()] = place.ravel()
     return found, pixels, np.bincount(place_of_piece[1:], minlength=len(found))
