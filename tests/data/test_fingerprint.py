@@ -48,6 +48,7 @@ def test_what_is_counted(three):
         images=3,
         labelled=2,
         sizes={(1, 2): 2, (2, 2): 1},
+        spacings={(): 3},
         dtypes={"uint8": 3},
         stored_channels={1: 3},
         channels=GREY,

@@ -4,6 +4,7 @@ import random
 import pytest
 
 from tinyunet.data.folder import DataFolder, open_folder, scan_folder
+from tinyunet.data.readers import SUFFIXES
 from tinyunet.data.sample import Sample
 from tinyunet.data.spec import DatasetSpec
 from tinyunet.errors import ConfigError, DataError
@@ -157,9 +158,9 @@ def test_a_folder_that_is_no_data_set_is_refused(make, names, message):
         (["masks/a.tif"], "masks/a.tif must have a stem of its own, got that of a.png."),
         (
             ["images/c.txt"],
-            "images/c.txt must have one of the suffixes .png, .jpg, .jpeg, .bmp, .tif, .tiff, .npy, got '.txt'.",
+            f"images/c.txt must have one of the suffixes {', '.join(SUFFIXES)}, got '.txt'.",
         ),
-        (["masks/c"], "masks/c must have one of the suffixes .png, .jpg, .jpeg, .bmp, .tif, .tiff, .npy, got ''."),
+        (["masks/c"], f"masks/c must have one of the suffixes {', '.join(SUFFIXES)}, got ''."),
         (
             ["images/more/c.png"],
             "images/more must be a file, got a folder. Move its files to {root}/images, or it away.",

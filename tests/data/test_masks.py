@@ -72,7 +72,9 @@ REFUSED = {
     ),
     "holds fractions, such as 0.5 at row 1, column 0: a mask holds whole numbers; "
     "if these are probabilities, save the class numbers instead.": np.array([[0.0], [0.5]]),
-    "has 5 channels: a mask has 1, or 3 for colours.": np.zeros((2, 2, 5), np.uint8),
+    'has 5 channels: a mask has 1, or 3 for colours. If these are slices, set axes = "zyx" in dataset.toml.': np.zeros(
+        (2, 2, 5), np.uint8
+    ),
     "holds colours of more than 8 bits: save it as 8-bit RGB, or as class numbers.": np.array(
         [[[1, 2, 300]]], np.uint16
     ),

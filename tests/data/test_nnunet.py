@@ -87,7 +87,7 @@ def test_too_few_pairs_are_a_problem(root):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"file_ending": ".nii.gz"}, "dataset.json: files ending in '.nii.gz' are not read. Known: .png, "),
+        ({"file_ending": ".mha"}, "dataset.json: files ending in '.mha' are not read. Known: .png, "),
         ({"labels": {"background": 0, "whole": [1, 2]}}, "regions of several are not read"),
         ({"labels": []}, "dataset.json is not what nnU-Net writes (ValueError: "),
         ({"channel_names": 3}, "dataset.json is not what nnU-Net writes (TypeError: "),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyunet.data.raster import Unreadable, decode_raster, palette, pixels, raster_header, upright
+from tinyunet.data.header import Header, Unreadable
+from tinyunet.data.raster import decode_raster, palette, pixels, raster_header, upright
 
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> the PNG standard's number
 
@@ -41,7 +42,7 @@ def test_grey_png_keeps_its_six_values(tmp_path):
 def test_one_bit_becomes_0_and_255(tmp_path):
     path = save(tmp_path / "a.png", np.array([[0, 255, 0]], np.uint8), "1")
     assert decode_raster(path)[0].tolist() == [[[0], [255], [0]]]
-    assert raster_header(path) == (1, 3, 1, "uint8")
+    assert raster_header(path) == Header((1, 3), 1, "uint8")
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -52,13 +53,13 @@ def test_16_bit_png_keeps_every_bit(tmp_path, channels):
     decoded, _ = decode_raster(path)
     np.testing.assert_array_equal(decoded, array)
     assert decoded.dtype == np.uint16
-    assert raster_header(path) == (5, 7, channels, "uint16")
+    assert raster_header(path) == Header((5, 7), channels, "uint16")
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4), ("P", 3)])
 def test_header_of_each_png_mode(tmp_path, mode, channels):
     path = save(tmp_path / "a.png", np.full((4, 6), 9, np.uint8), mode)
-    assert raster_header(path) == (4, 6, channels, "uint8")
+    assert raster_header(path) == Header((4, 6), channels, "uint8")
 
 
 def test_palette_png_keeps_indices_and_colours(tmp_path):
@@ -76,7 +77,7 @@ def test_cmyk_and_rgb_files_become_rgb(tmp_path, suffix):
     path = save(tmp_path / f"a{suffix}", array, "CMYK" if suffix == ".jpg" else None)
     assert decode_raster(path)[0].shape == (8, 8, 3)
     np.testing.assert_allclose(decode_raster(path)[0].astype(int), array, atol=3)
-    assert raster_header(path) == (8, 8, 3, "uint8")
+    assert raster_header(path) == Header((8, 8), 3, "uint8")
 
 
 def test_palette_with_alpha_keeps_its_indices():
@@ -103,7 +104,7 @@ def test_photograph_is_turned_upright_and_its_header_says_so(tmp_path, orientati
     array[:8] = 255  # white above, as stored
     path = save(tmp_path / "a.jpg", array, exif=exif)
     decoded, _ = decode_raster(path)
-    assert raster_header(path)[:2] == decoded.shape[:2] == ((32, 16) if orientation in (6, 8) else (16, 32))
+    assert raster_header(path).shape == decoded.shape[:2] == ((32, 16) if orientation in (6, 8) else (16, 32))
     white = {1: np.s_[0, 0], 3: np.s_[-1, 0], 6: np.s_[0, -1], 8: np.s_[0, 0], 77: np.s_[0, 0]}[orientation]
     assert decoded[white].item() > 200
 

@@ -1,9 +1,11 @@
+import gzip
 import io
 import pickle
 import re
 import zlib
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -12,17 +14,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from tinyunet.data import readers
-from tinyunet.data.readers import SUFFIXES, Header, read_header, read_image, read_stored, shown, stem
+from tinyunet.data import header
+from tinyunet.data.header import Header
+from tinyunet.data.readers import NIFTI_SUFFIXES, SUFFIXES, read_header, read_image, read_stored, shown, stem, suffix
 from tinyunet.errors import DataError
 
 DTYPES = ["bool", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"]
 
 
 def encoded(suffix: str, *, shape: tuple[int, ...] = (12, 9)) -> bytes:
-    """A whole file of pixels that do not compress."""
+    """A whole file of pixels that do not compress; of NIfTI, one slice of them."""
     array = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     content = io.BytesIO()
+    if suffix in NIFTI_SUFFIXES:
+        slices = np.atleast_3d(array).transpose(1, 0, 2)[:, :, None]
+        volume = nibabel.Nifti1Image(slices if slices.shape[-1] > 1 else slices[..., 0], np.eye(4)).to_bytes()
+        return gzip.compress(volume, mtime=0) if suffix == ".nii.gz" else volume
     if suffix == ".npy":
         np.save(content, array)
     elif suffix in (".tif", ".tiff"):
@@ -58,7 +65,7 @@ def test_six_values_of_every_format_without_loss(tmp_path, suffix):
     else:
         Image.fromarray(array).save(path)
     np.testing.assert_array_equal(read_image(path), array[..., None])
-    assert read_header(path) == Header(2, 3, 1, "uint8")
+    assert read_header(path) == Header((2, 3), 1, "uint8")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -66,8 +73,10 @@ def test_six_values_of_every_format_without_loss(tmp_path, suffix):
 def test_header_says_what_the_image_is(tmp_path, suffix, shape):
     path = write(tmp_path / f"a{suffix}", encoded(suffix, shape=shape))
     image = read_image(path)
-    assert read_header(path) == Header(*image.shape, image.dtype.name)
-    assert image.shape == np.atleast_3d(np.zeros(shape)).shape
+    header = read_header(path)
+    assert header == Header(image.shape[:-1], image.shape[-1], image.dtype.name, header.geometry)
+    assert (header.geometry is not None) == (suffix in NIFTI_SUFFIXES)
+    assert image.shape == (1,) * (suffix in NIFTI_SUFFIXES) + np.atleast_3d(np.zeros(shape)).shape
 
 
 def test_palette_becomes_rgb_but_stays_indices_where_stored(tmp_path):
@@ -76,7 +85,7 @@ def test_palette_becomes_rgb_but_stays_indices_where_stored(tmp_path):
     image.save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").tolist() == [[[0, 0, 0], [0, 128, 0], [255, 0, 0]]]
     assert read_stored(tmp_path / "a.png").pixels[..., 0].tolist() == [[0, 2, 1]]
-    assert read_header(tmp_path / "a.png") == Header(1, 3, 3, "uint8")
+    assert read_header(tmp_path / "a.png") == Header((1, 3), 3, "uint8")
 
 
 def test_index_beyond_the_palette_is_black(tmp_path):
@@ -117,10 +126,10 @@ def test_numpy_file_of_any_real_dtype_and_order(tmp_path_factory, array, fortran
     wanted = array.astype(np.uint8) * 255 if array.dtype == bool else array
     np.testing.assert_array_equal(image, wanted if array.ndim == 3 else wanted[..., None])
     assert image.dtype.isnative
-    assert read_header(path) == Header(*image.shape, image.dtype.name)
+    assert read_header(path) == Header(image.shape[:-1], image.shape[-1], image.dtype.name)
 
 
-@given(suffix=st.sampled_from([".png", ".jpg", ".bmp", ".tif", ".npy"]), data=st.data())
+@given(suffix=st.sampled_from([".png", ".jpg", ".bmp", ".tif", ".npy", *NIFTI_SUFFIXES]), data=st.data())
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, suffix, data):
     content = bytearray(encoded(suffix))
@@ -133,12 +142,12 @@ def test_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, suffix, d
     except DataError as error:
         message = str(error)
     if message is None:
-        assert image.ndim == 3
+        assert image.ndim in (3, 4)
     else:
         assert re.fullmatch(rf"{re.escape(str(path))} [^\n]*\.", message)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".npy"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".npy", *NIFTI_SUFFIXES])
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.6, 0.9])
 def test_file_cut_off_is_refused(tmp_path, suffix, kept):
     content = encoded(suffix, shape=(60, 50))
@@ -168,14 +177,14 @@ def test_empty_file(tmp_path, suffix):
 def test_text_named_as_an_image(tmp_path):
     path = write(tmp_path / "a.png", b"hello, world")
     assert problem(path) == (
-        f"{path} is not an image: it begins with b'hello, w', as no PNG, JPEG, BMP, TIFF or NumPy file does."
+        f"{path} is not an image: it begins with b'hello, w', as no PNG, JPEG, BMP, TIFF, NIfTI or NumPy file does."
     )
 
 
 def test_suffix_that_is_not_known(tmp_path):
     path = write(tmp_path / "a.gif", b"GIF89a")
     assert problem(path) == (
-        f"{path} has a suffix that is not known. Known: .png, .jpg, .jpeg, .bmp, .tif, .tiff, .npy."
+        f"{path} has a suffix that is not known. Known: .png, .jpg, .jpeg, .bmp, .tif, .tiff, .npy, .nii, .nii.gz."
     )
 
 
@@ -195,7 +204,7 @@ def test_several_pages(tmp_path):
             file.write(np.zeros((4, 5), np.uint8), metadata=None)
     assert problem(tmp_path / "a.tif") == (
         f"{tmp_path}/a.tif holds 3 pages (axes IYX), which can mean one stack of slices or a series of images. "
-        "Save one page per file."
+        'For a stack set axes = "zyx" in dataset.toml; of a series save one image per file.'
     )
 
 
@@ -222,12 +231,13 @@ def test_value_beyond_float32(tmp_path):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_more_pixels_than_the_bound_are_refused_before_they_are_decoded(tmp_path, monkeypatch, suffix):
     path = write(tmp_path / f"a{suffix}", encoded(suffix))
-    monkeypatch.setattr(readers, "MAX_PIXELS", 12 * 9 - 1)
+    monkeypatch.setattr(header, "MAX_PIXELS", 12 * 9 - 1)
+    size = "1 x 12 x 9" if suffix in NIFTI_SUFFIXES else "12 x 9"
     assert problem(path) == (
-        f"{path} claims 12 x 9 pixels, more than the 107 that are read; cut it into smaller images."
+        f"{path} claims {size} pixels, more than the 107 that are read; cut it into smaller images."
     )
-    monkeypatch.setattr(readers, "MAX_PIXELS", 12 * 9)
-    assert read_image(path).shape == (12, 9, 1)
+    monkeypatch.setattr(header, "MAX_PIXELS", 12 * 9)
+    assert read_image(path).shape[-3:] == (12, 9, 1)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
@@ -289,7 +299,8 @@ def test_values_that_are_no_real_numbers(tmp_path, dtype):
 def test_numpy_file_of_another_shape(tmp_path, shape):
     np.save(tmp_path / "a.npy", np.zeros(shape))
     assert problem(tmp_path / "a.npy") == (
-        f"{tmp_path}/a.npy has the shape {shape}; save (height, width) or (height, width, channels)."
+        f"{tmp_path}/a.npy has the shape {shape}; save (height, width) or (height, width, channels), or set axes in "
+        'dataset.toml, such as axes = "zyx" for volumes or axes = "yxc" for images with channels.'
     )
 
 
@@ -299,8 +310,18 @@ def test_numpy_file_without_pixels(tmp_path, shape):
     assert problem(tmp_path / "a.npy").startswith(f"{tmp_path}/a.npy ")
 
 
-def test_stem_leaves_out_the_last_suffix_only():
-    assert stem(Path("images/cell.07.PNG")) == "cell.07"
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("cell.07.PNG", "cell.07", ".png"),
+        ("brain.nii.gz", "brain", ".nii.gz"),
+        ("brain.v2.NII.GZ", "brain.v2", ".nii.gz"),
+        ("brain.gz", "brain", ".gz"),
+        ("brain", "brain", ""),
+    ],
+)
+def test_stem_leaves_out_the_last_suffix_only(name, first, last):
+    assert (stem(Path("images", name)), suffix(Path("images", name))) == (first, last)
 
 
 @pytest.mark.parametrize("name", ["a\n.png", "\x1b[31m.png", "\udcff.png"])

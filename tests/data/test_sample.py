@@ -30,7 +30,7 @@ def test_the_channels_of_several_files_come_after_one_another(files):
     image, header = sample_image(sample), sample_header(sample)
     np.testing.assert_array_equal(image[..., 3:4], read_image(files[1]))
     np.testing.assert_array_equal(image[..., 4:], read_image(files[2]))
-    assert (header.height, header.width, header.channels) == image.shape == (5, 7, 5)
+    assert (*header.shape, header.channels) == image.shape == (5, 7, 5)
 
 
 def test_files_of_other_sizes_are_named(files, tmp_path):

@@ -64,7 +64,7 @@ def test_windows_line_endings_and_a_byte_order_mark_are_accepted(spec):
         ("boundary = 0", r"dataset.toml: `boundary` must be the name of a class, got 0\."),
         ("spacing = [1, 0]", r"dataset.toml: `spacing` must be a list of positive numbers, got \[1, 0\]\."),
         ("spacing = 1.0", r"dataset.toml: `spacing` must be a list of positive numbers, got 1\.0\."),
-        ("axes = 2", r"dataset.toml: `axes` must be a string such as \"yx\", got 2\."),
+        ("axes = 2", r"dataset.toml: `axes` must be a string such as \"zyx\", got 2\."),
         ("classes = 3", r"dataset.toml: `classes` must be a list of tables, .*got 3\."),
         ("classes = [1, 2]", r"class 0 must be a table with `name` and `value`, got 1\."),
         ('[[classes]]\nname = "a"\nvalue = 1', r"`classes` must hold at least 2 classes, got 1\. Add the background\."),

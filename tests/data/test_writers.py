@@ -204,7 +204,7 @@ def test_formats_that_would_change_labels(tmp_path, suffix):
     with pytest.raises(DataError) as caught:
         write_labels(tmp_path / f"a{suffix}", LABELS, BINARY)
     assert str(caught.value) == (
-        f"{tmp_path}/a{suffix} cannot hold labels without loss. Known: .png, .tif, .tiff, .npy."
+        f"{tmp_path}/a{suffix} cannot hold labels without loss. Known: .png, .tif, .tiff, .npy, .nii, .nii.gz."
     )
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -20,14 +21,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write-split", action="store_true", help="write split.csv; images without a mask become unlabelled"
     )
-    parser.set_defaults(heavy=False)
+    parser.add_argument("--config", metavar="FILE", type=Path, help="a config.toml to start from")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="settings",
+        action="append",
+        default=[],
+        help="one value, as model.features=16",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints what was found; problems are an error."""
     from tinyunet.data.check import examine
     from tinyunet.data.writers import write_text
+    from tinyunet.runs.config import read_request
     from tinyunet.runs.display import Display
+    from tinyunet.runs.prepare import plan_for
 
     if arguments.write_split:
         print(f"split     {write_split(arguments.data, seed=arguments.seed)}")
@@ -38,10 +49,14 @@ def run(arguments: argparse.Namespace) -> None:
             display.count(done, "files read")
 
         examination = examine(arguments.data, task=arguments.task, seed=arguments.seed, progress=progress)
+    plan = None if examination.problems else plan_for(examination, read_request(arguments.config, arguments.settings))
     if arguments.json is not None:
-        write_text(arguments.json, json.dumps(examination.to_dict(), indent=1) + "\n")
+        decisions = None if plan is None else [dataclasses.asdict(one) for one in plan.decisions]
+        write_text(arguments.json, json.dumps({**examination.to_dict(), "plan": decisions}, indent=1) + "\n")
     print("\n".join(line for line in examination.lines() if not line.startswith("problem")))
     examination.raise_for_problems()
+    if plan is not None:
+        print("\n".join(f"plan      {one.line()}" for one in plan.decisions))
 
 
 def write_split(root: Path, *, seed: int) -> str:

@@ -50,9 +50,9 @@ def letters_of(shape: tuple[int, ...], axes: str) -> str:
         >>> letters_of((64, 64, 3), ""), letters_of((16, 64, 64), "czyx"), letters_of((16, 64, 64, 2), "zyx")
         ('yxc', 'zyx', 'zyxc')
     """
-    letters = axes or "yxc"
-    for candidate in (letters if axes else "", letters.replace("c", ""), letters.replace("c", "") + "c"):
-        if len(candidate) == len(shape):
+    space = (axes or "yx").replace("c", "")
+    for candidate in (axes, space, space + "c"):
+        if candidate and len(candidate) == len(shape):
             return candidate
     if axes:
         raise Unreadable(f'has the shape {shape}, which does not fit axes = "{axes}" of dataset.toml.')

@@ -119,7 +119,7 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     """
     problems: list[str] = []
     digests: list[str] = []
-    image = mask = pixels = drawn = alignment = geometry = None
+    image = mask = pixels = drawn = alignment = None
     try:
         geometry = sample_header(sample).geometry
         pixels = sample_image(sample)
@@ -137,7 +137,7 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
             drawn = raw.values
     except DataError as error:
         problems += error.problems
-    if image is not None and mask is not None and (misfit := _misfit(sample, image, mask, geometry)):
+    if image is not None and mask is not None and (misfit := _misfit(sample, image, mask)):
         problems.append(misfit)
     elif pixels is not None and drawn is not None:
         alignment = align(pixels, drawn != _commonest(drawn))
@@ -145,7 +145,7 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     return SampleFacts(sample, image, mask, tuple(problems), tuple(digests), drawing, alignment)
 
 
-def _misfit(sample: Sample, image: ImageFacts, mask: MaskFacts, geometry: Geometry | None) -> str | None:
+def _misfit(sample: Sample, image: ImageFacts, mask: MaskFacts) -> str | None:
     """Why a mask cannot be that of its image: it has another size, or lies elsewhere in the world; None if it can."""
     assert sample.mask is not None
     if image.size != mask.size:
@@ -153,7 +153,8 @@ def _misfit(sample: Sample, image: ImageFacts, mask: MaskFacts, geometry: Geomet
             f"{shown(sample.mask)} must have the size of its image, {_size_text(image.size)}, "
             f"got {_size_text(mask.size)}{_compared(image.size, mask.size)} Replace one of the two."
         )
-    other = read_header(sample.mask, axes=sample.axes).geometry
+    # what files say, not what dataset.toml declares, which may be in another unit
+    geometry, other = (read_header(path, axes=sample.axes).geometry for path in (sample.image, sample.mask))
     if geometry is None or other is None or other.same_place(geometry, image.size):
         return None
     spacings = [" x ".join(f"{x:g}" for x in g.spacing) for g in (geometry, other)]

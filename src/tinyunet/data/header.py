@@ -40,6 +40,8 @@ class Geometry:
         """
         if len(self.spacing) != len(other.spacing):
             return False
+        if (self.affine is None) != (other.affine is None):
+            return True  # of two formats, whose units nobody knows
         if self.affine is None or other.affine is None:
             return all(math.isclose(a, b, rel_tol=0.01) for a, b in zip(self.spacing, other.spacing, strict=True))
         apart = np.abs(corners(self, shape) - corners(other, shape)).max()

@@ -49,7 +49,7 @@ def _images(facts: Sequence[SampleFacts], fingerprint: Fingerprint) -> list[str]
     if constant:
         said = _named(constant, "image is constant", "images are constant")
         found.append(f"{said}: nothing can be learnt there.")
-    small = [path for path, image in images if min(image.size) < SMALL_PX]
+    small = [path for path, image in images if min(image.size[-2:]) < SMALL_PX]
     if small:
         short = f"shorter than {SMALL_PX} pixels along a side"
         found.append(_named(small, f"image is {short}", f"images are {short}") + ".")

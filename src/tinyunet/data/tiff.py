@@ -1,5 +1,6 @@
 """TIFF to arrays: axes and dtypes through tifffile, the compressions it does not know through Pillow."""
 
+import html
 import math
 import re
 from pathlib import Path
@@ -25,7 +26,24 @@ _COMPRESSIONS = (
 _PREDICTORS = (1, 2)  # none, differences along a row
 _TO_RGB = (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR)
 _ONE_PAGE = "Save one page per file."
-_KNOWN = {"Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c"}
+_KNOWN = {"Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c", "I": "?", "Q": "?"}  # ? for pages that nothing names
+_MICROMETRES = {
+    "pm": 1e-6,
+    "Å": 1e-4,
+    "nm": 1e-3,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "mm": 1e3,
+    "cm": 1e4,
+    "inch": 25400.0,
+    "in": 25400.0,
+    "m": 1e6,
+}
+# The attributes of OME's first image; bounds keep a search through hostile text short.
+_PIXELS = re.compile(r"<(?:\w{1,32}:)?Pixels\s([^<>]{0,8192})")
+_SIZE = re.compile(r"""\bPhysicalSize([XYZ](?:Unit)?)=["']([^"'<>]{1,32})["']""")
 
 
 def tiff_header(path: Path, axes: str = "") -> Header:
@@ -83,11 +101,8 @@ def _only_series(tif: TiffFile, axes: str) -> tuple[TiffPageSeries, list[str]]:
     series = tif.series[0]
     if series.axes.count("Y") != 1 or series.axes.count("X") != 1:
         raise Unreadable(f"has the axes {series.axes}, which are no image's. {_ONE_PAGE}")
-    letters = [_KNOWN.get(axis, "?") if size > 1 or axis in "YX" else "" for axis, size in _axes_of(series)]
-    free = [letter for letter in axes if letter in "zc" and letter not in letters]
-    if letters.count("?") == 1 and len(free) >= 1:
-        letters[letters.index("?")] = free[0]
-    if "?" in letters or len({*filter(None, letters)}) < len([*filter(None, letters)]):
+    letters = _letters(series, axes)
+    if "?" in letters:
         count = math.prod(size for axis, size in _axes_of(series) if axis not in "YXS")
         raise Unreadable(
             f"holds {count} pages (axes {series.axes}), which can mean one stack of slices or a series of images. "
@@ -97,6 +112,27 @@ def _only_series(tif: TiffFile, axes: str) -> tuple[TiffPageSeries, list[str]]:
     if any(page is None for page in series.pages):
         raise Unreadable("lacks some of the pages that its metadata name; copy or export it again.")
     return series, letters
+
+
+def _letters(series: TiffPageSeries, axes: str) -> list[str]:
+    """What each axis is: a letter of zyxc, "" where it is a single page, "?" where neither file nor user says it."""
+    long = [axis if size > 1 or axis in "YX" else "" for axis, size in _axes_of(series)]
+    if "T" in long:
+        raise Unreadable(
+            f"is a time series of {series.shape[long.index('T')]} images (axes {series.axes}); save one image per "
+            "file, or name its pages as slices (in ImageJ: Image, Properties)."
+        )
+    letters = [_KNOWN.get(axis, "") if axis else "" for axis in long]
+    named = [letter for letter in letters if letter not in ("", "?")]
+    if any(axis and axis not in _KNOWN for axis in long) or len({*named}) < len(named):
+        raise Unreadable(f"has the axes {series.axes}, of which only z, y, x and one of channels are read. {_ONE_PAGE}")
+    free = [letter for letter in axes if letter in "zc" and letter not in named]
+    if letters.count("?") == 1 and "z" in free:
+        free = ["z"]  # one axis less than declared: without channels, as masks are
+    if letters.count("?") == len(free):
+        names = iter(free)
+        letters = [next(names) if letter == "?" else letter for letter in letters]
+    return letters
 
 
 def _axes_of(series: TiffPageSeries) -> list[tuple[str, int]]:
@@ -110,25 +146,36 @@ def _sizes(series: TiffPageSeries, letters: list[str]) -> tuple[int, ...]:
 
 
 def _geometry(tif: TiffFile, dimensions: int) -> Geometry | None:
-    """The size of a pixel where OME or ImageJ metadata give it for every axis, in their unit."""
+    """The size of a pixel in micrometres, where OME or ImageJ metadata give it for every axis in a unit of length."""
+    names = "ZYX"[-dimensions:]
     if tif.ome_metadata:
-        found = dict(re.findall(r'PhysicalSize([XYZ])="([0-9.eE+-]{1,32})"', tif.ome_metadata))
-        sizes = [_number(found.get(axis)) for axis in "ZYX"[-dimensions:]]
+        pixels_tag = _PIXELS.search(tif.ome_metadata)
+        found = dict(_SIZE.findall(pixels_tag[1] if pixels_tag else ""))
+        sizes = [_micrometres(found.get(name), found.get(f"{name}Unit", "um")) for name in names]
     elif tif.imagej_metadata:
-        tags = tif.pages.first.tags
-        across = [_per_unit(tags.valueof(name)) for name in ("YResolution", "XResolution")]
-        sizes = [*[_number(tif.imagej_metadata.get("spacing"))] * (dimensions - 2), *across]
+        about, tags = tif.imagej_metadata, tif.pages.first.tags
+        lengths = {
+            "Z": about.get("spacing"),
+            "Y": _per_unit(tags.valueof("YResolution")),
+            "X": _per_unit(tags.valueof("XResolution")),
+        }
+        unit = about.get("unit")  # of all axes, unless those of y and z are given
+        sizes = [_micrometres(lengths[name], about.get(f"{name.lower()}unit", unit)) for name in names]
     else:
         return None
-    known = tuple(size for size in sizes if size is not None and 0 < size < math.inf)
+    known = tuple(size for size in sizes if size is not None)
     return Geometry(known) if len(known) == dimensions else None
 
 
-def _number(value: object) -> float | None:
+def _micrometres(value: object, unit: object) -> float | None:
+    """A length, None where it is none, absurd, or of a unit that is not known."""
+    name = html.unescape(str(unit)).replace("\\u00B5", "u").replace("\u00b5", "u").replace("\u03bc", "u").strip()
+    factor = _MICROMETRES.get(name)
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        size = float(value) * factor  # type: ignore[arg-type, operator]
+    except (TypeError, ValueError, OverflowError):
         return None
+    return size if 1e-9 < size < 1e9 else None
 
 
 def _per_unit(resolution: object) -> float | None:

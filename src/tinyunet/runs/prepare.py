@@ -13,9 +13,11 @@ from tinyunet.data.masks import RawMask
 from tinyunet.data.normalise import Normalisation
 from tinyunet.data.store import ImageStore, Target
 from tinyunet.errors import ConfigError, DataError
+from tinyunet.runs.build import network_classes
 from tinyunet.runs.config import Config, Request
 from tinyunet.runs.machine import installed_memory
-from tinyunet.runs.plan import make_plan
+from tinyunet.runs.memory import fit_memory
+from tinyunet.runs.plan import Plan, make_plan
 
 CACHE_SHARE = 1 / 8
 """Share of the installed memory that images may occupy while training."""
@@ -42,7 +44,7 @@ def resolve(
     asked = request.over(Config())
     examination = examine(root, task=asked.data.task or None, seed=asked.seed, progress=progress)
     examination.raise_for_problems()
-    plan = make_plan(examination.fingerprint, request)
+    plan = plan_for(examination, request)
     config = plan.config
     examination = dataclasses.replace(examination, notes=(*examination.notes, *plan.notes))
     data, facts = config.data, examination.fingerprint
@@ -72,6 +74,18 @@ def resolve(
         axes=examination.folder.spec.axes or "",
     )
     return dataclasses.replace(config, data=resolved), examination
+
+
+def plan_for(examination: Examination, request: Request) -> Plan:
+    """What is planned for a data set on this machine."""
+    labelling = request.over(Config()).data.labelling or examination.labelling
+    return fit_memory(
+        make_plan(examination.fingerprint, request),
+        request,
+        channels=examination.channels.used,
+        classes=len(network_classes(labelling)),
+        installed=installed_memory(),
+    )
 
 
 def _check_fit(config: Config, labelling: Labelling, examination: Examination, root: Path) -> None:
