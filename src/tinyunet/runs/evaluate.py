@@ -61,7 +61,7 @@ def evaluate(
     part, names = choose_images(run, folder, split)
     store = open_store(run.config, folder, names)
     began = time.monotonic()
-    evaluator = Evaluator(run.labelling.names, boundary=run.labelling.boundary)
+    evaluator = Evaluator(run.labelling.names, boundary=run.labelling.boundary, temperature=run.temperature)
     polarity = _polarity(run, folder, evaluator)
     problems: list[str] = []
     with Display(len(names), quiet=quiet) as display:
@@ -75,7 +75,7 @@ def evaluate(
             baseline = None
             if polarity is not None:
                 baseline = otsu_labels(image, polarity=polarity, positive=_positive(evaluator))
-            probabilities = run.probabilities(image, tta=tta)
+            probabilities = run.probabilities(image, tta=tta, scaled=False)  # the evaluator compares both
             if run.finds_objects:
                 instances = Instances(run.decide(probabilities), target)
                 evaluator.add(name, foreground(probabilities), _classes(run, target), baseline, instances=instances)
