@@ -74,7 +74,7 @@ def choose_temperature(
         return Temperature(1.0, f"{kept} the validation images hold no pixel of {', '.join(absent)}.")
     temperature = fit_temperature(probabilities, labels)
     if temperature == LOWEST:
-        return Temperature(1.0, f"{kept} the validation images hold too few errors to tell how sure to be.")
+        return Temperature(1.0, f"{kept} on the validation images no temperature above {LOWEST:g} is low enough.")
     if temperature == HIGHEST:
         return Temperature(1.0, f"{kept} on the validation images they are no better than chance.")
     return Temperature(float(f"{temperature:.4g}"))
