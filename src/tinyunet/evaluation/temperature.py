@@ -44,7 +44,8 @@ def scale_probabilities(
     if temperature == 1:
         return probabilities
     chosen = np.argmax(probabilities, axis=-1)[..., np.newaxis]
-    scaled = np.log(np.maximum(probabilities, FLOOR))
+    scaled = np.maximum(probabilities, FLOOR)  # the one copy: a volume of many classes is large
+    np.log(scaled, out=scaled)
     scaled -= np.take_along_axis(scaled, chosen, axis=-1)
     scaled /= temperature
     np.exp(scaled, out=scaled)
