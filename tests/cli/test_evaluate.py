@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 
@@ -45,6 +46,7 @@ def test_every_number_is_under_a_line_that_says_what_it_is(run, cells, tmp_path)
         "No learning: Otsu's threshold, all pixels together (pixel accuracy #)",
         "No learning: Otsu's threshold, mean of the images (pixel accuracy #)",
         "Probability of wall, all pixels together",
+        "Does the probability of wall mean what it says, all pixels together",
         "Regions that wall parts, mean of the images",
     ]
     pooled = found.pooled
@@ -54,11 +56,27 @@ def test_every_number_is_under_a_line_that_says_what_it_is(run, cells, tmp_path)
     assert blocks[0].splitlines()[-1].split() == ["mean", f"{pooled.mean_dice:.3f}", "–", "–", "–"]
     t = found.threshold
     assert blocks[4].splitlines()[1] == (
-        f"AUC {t.auc:.4f}   F1 at 0.5 {t.f1_at_half:.3f}   best F1 {t.best_f1:.3f} at {t.best_threshold:.3f}   "
-        f"calibration error {t.calibration_error:.3f}"
+        f"AUC {t.auc:.4f}   F1 at 0.5 {t.f1_at_half:.3f}   best F1 {t.best_f1:.3f} at {t.best_threshold:.3f}"
     )
+    c = found.calibration
+    assert blocks[5].splitlines()[1].split() == ["probabilities", "calibration", "error", "loss"]
+    assert blocks[5].splitlines()[-1].split()[-2:] == [f"{c.after.error:.3f}", f"{c.after.loss:.3f}"]
     best = found.boundary.best
-    assert blocks[5].splitlines()[-1].split()[:3] == [f"{best.threshold:.2f}", "(best)", f"{best.rand_f:.3f}"]
+    assert blocks[6].splitlines()[-1].split()[:3] == [f"{best.threshold:.2f}", "(best)", f"{best.rand_f:.3f}"]
+
+
+def test_calibration_is_said_before_and_after_scaling(run, cells, tmp_path):
+    path = tmp_path / "scores.json"
+    tiny.command("evaluate", run, cells, "--json", path)
+    found = Evaluation.from_dict(json.loads(path.read_text()))
+    side = dataclasses.replace(found.calibration.before, error=0.1, loss=0.25)
+    scaled = dataclasses.replace(found.calibration, temperature=1.5, before=side)
+    lines = score_text(dataclasses.replace(found, calibration=scaled)).split("\n\n")[5].splitlines()
+    assert lines[2].split() == ["before", "scaling", "0.100", "0.250"]
+    assert lines[3].startswith("after scaling, temperature 1.5 ")
+    plain = dataclasses.replace(found.calibration, temperature=1.0)
+    (line,) = score_text(dataclasses.replace(found, calibration=plain)).split("\n\n")[5].splitlines()[2:]
+    assert line.startswith("not scaled ")
 
 
 def test_a_single_file_has_no_report(run, cells, capsys):

@@ -9,7 +9,7 @@ from tinyunet.evaluation.scores import Evaluator
 
 def evaluation(classes=("membrane", "cell"), *, boundary="membrane", baseline=True):
     rng = np.random.default_rng(0)
-    evaluator = Evaluator(classes, boundary=boundary)
+    evaluator = Evaluator(classes, boundary=boundary, temperature=1.5)
     for name in ("a", "b"):
         target = rng.integers(0, 2, (6, 7))  # a third class, if there is one, is absent: nan
         weights = rng.random((6, 7, len(classes))) + np.eye(len(classes))[target]
@@ -36,13 +36,13 @@ def test_the_file_has_the_documented_keys():
     overlap = {"dice", "iou", "precision", "recall", "accuracy", "mean_dice"}
     regions = {"threshold", "rand_f", "rand_precision", "rand_recall", "voi_split", "voi_merge", "voi"}
     sections = {"classes", "positive", "images", "pooled", "per_image_mean", "threshold", "boundary", "baseline"}
-    assert set(written) == sections | {"objects"}
+    assert set(written) == sections | {"objects", "calibration"}
     assert set(written["images"][0]) == {"name", "pixels", "at_half", "best", "objects"} | overlap
     assert set(written["pooled"]) == overlap
     assert set(written["per_image_mean"]) == {"absent"} | overlap
-    assert set(written["threshold"]) == {
-        *("auc", "f1_at_half", "best_f1", "best_threshold", "calibration_error", "reliability")
-    }
+    assert set(written["threshold"]) == {"auc", "f1_at_half", "best_f1", "best_threshold"}
+    assert set(written["calibration"]) == {"temperature", "before", "after"}
+    assert set(written["calibration"]["after"]) == {"error", "loss", "reliability"}
     assert set(written["boundary"]) == {"class", "at_half", "best", "curve"}
     assert set(written["boundary"]["best"]) == set(written["boundary"]["curve"][0]) == regions
     assert set(written["baseline"]) == {"method", "pooled", "per_image_mean"}
@@ -79,6 +79,12 @@ def test_sections_that_do_not_apply_are_null():
     assert written["images"][0]["at_half"] is written["images"][0]["best"] is None
 
 
+def test_a_file_of_before_there_was_calibration_is_read():
+    written = evaluation().to_dict()
+    del written["calibration"]
+    assert Evaluation.from_dict(written).calibration is None
+
+
 def test_keys_of_others_are_skipped():
     found = evaluation()
     assert Evaluation.from_dict({**found.to_dict(), "split": "test", "seconds": 1.5}) == found
@@ -91,6 +97,7 @@ def test_keys_of_others_are_skipped():
         ("pooled", "dice", r"^OverlapScores must have 'dice', .*; missing: 'dice'\.$"),
         ("threshold", "auc", r"^ThresholdScores must have 'auc', .*; missing: 'auc'\.$"),
         ("boundary", "class", r"^BoundaryScores must have 'class', .*; missing: 'class'\.$"),
+        ("calibration", "after", r"^TemperatureScores must have 'temperature', .*; missing: 'after'\.$"),
         ("baseline", "method", r"^BaselineScores must have 'method', .*; missing: 'method'\.$"),
     ],
 )

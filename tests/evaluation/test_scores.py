@@ -6,6 +6,7 @@ from reference import scores as reference
 
 from tinyunet.evaluation.boundary import THRESHOLDS
 from tinyunet.evaluation.scores import Evaluator, Instances
+from tinyunet.evaluation.temperature import scale_probabilities
 
 CLASSES = ("background", "cell")
 
@@ -25,8 +26,8 @@ def random_image(seed, *, k=2, shape=(12, 13)):
     return (odds / odds.sum(axis=-1, keepdims=True)).astype(np.float32), np.where(rng.random(shape) < 0.1, -1, target)
 
 
-def evaluate(images, classes=CLASSES, *, boundary=None):
-    evaluator = Evaluator(classes, boundary=boundary)
+def evaluate(images, classes=CLASSES, *, boundary=None, temperature=1.0):
+    evaluator = Evaluator(classes, boundary=boundary, temperature=temperature)
     for number, image in enumerate(images):
         evaluator.add(str(number), *image)
     return evaluator.result()
@@ -123,6 +124,19 @@ def test_three_classes_have_overlap_and_boundary_but_no_threshold():
     assert found.threshold is None
     assert found.boundary.name == "c"
     assert len(found.pooled.dice) == 3
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_scaling_changes_calibration_and_no_label(k):
+    classes = ("a", "b", "c")[:k]
+    images = [random_image(seed, k=k) for seed in range(2)]
+    plain, scaled = (evaluate(images, classes, temperature=temperature) for temperature in (1.0, 3.0))
+    by_hand = evaluate([(scale_probabilities(p, 3.0), target) for p, target in images], classes)
+    assert (scaled.pooled, scaled.images) == (plain.pooled, plain.images)
+    assert plain.calibration.before == plain.calibration.after == scaled.calibration.before
+    assert scaled.calibration.after == by_hand.calibration.after != scaled.calibration.before
+    assert scaled.threshold == by_hand.threshold
+    assert (plain.calibration.temperature, scaled.calibration.temperature) == (1, 3)
 
 
 def test_a_class_that_is_only_predicted_is_not_absent():

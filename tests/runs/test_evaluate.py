@@ -13,6 +13,7 @@ from tinyunet.evaluation.result import Evaluation
 from tinyunet.runs import evaluate as module
 from tinyunet.runs.evaluate import choose_images, evaluate
 from tinyunet.runs.run import load
+from tinyunet.runs.weights import read_weights, write_weights
 
 WALLS = (
     'boundary = "wall"\n[[classes]]\nname = "wall"\nvalue = 0\ncolor = "#000000"\n'
@@ -81,6 +82,27 @@ def test_a_run_folder_keeps_the_scores_previews_and_a_report(run, data, tmp_path
     page = (run / "report.html").read_text()
     assert "Otsu" in page
     assert page.count("data:image/png") == 12
+
+
+def test_calibration_is_compared_before_and_after_scaling(run, data):
+    variables, config, _ = read_weights(run / "model.safetensors")
+    write_weights(run / "model.safetensors", variables, config)
+    plain = evaluate(run, data, quiet=True)
+    assert plain.calibration.temperature == 1
+    write_weights(run / "model.safetensors", variables, config, temperature=0.5)
+    found = evaluate(run, data, quiet=True)
+    assert found.calibration.temperature == 0.5
+    assert found.calibration.before == plain.calibration.after != found.calibration.after
+    for part in ("pooled", "images", "per_image_mean"):
+        assert found.to_dict()[part] == plain.to_dict()[part]
+    page = (run / "report.html").read_text()
+    assert "before scaling" in page
+    assert "after scaling" in page
+    truth = np.concatenate([tiny.picture(n)[1].ravel() for n in (0, 1, 5)])
+    said = np.concatenate([load(run).probabilities(tiny.picture(n)[0]).reshape(-1, 2) for n in (0, 1, 5)])
+    assert found.calibration.after.loss == pytest.approx(
+        -np.log(np.where(truth, said[:, 1], said[:, 0])).mean(), rel=1e-5
+    )
 
 
 def test_previews_of_an_evaluation_before_are_removed(run, data):

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -8,11 +10,14 @@ from reference import tiny
 from tinyunet.data.folder import open_folder
 from tinyunet.data.split import Split
 from tinyunet.errors import CheckpointError, ConfigError
+from tinyunet.evaluation.scores import Evaluator
+from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.runs import folds as module
 from tinyunet.runs.evaluate import evaluate
 from tinyunet.runs.folder import read_run_config
 from tinyunet.runs.folds import fold_of, resume_folds, train_folds
 from tinyunet.runs.run import load
+from tinyunet.runs.weights import read_weights, write_weights
 
 PARTS = {"0": "test", "1": "train", "2": "val", "3": "train", "4": "train", "5": "train"}
 
@@ -64,11 +69,36 @@ def test_each_fold_is_scored_on_what_it_has_not_seen(run, data):
 
 def test_together_they_predict_the_mean_of_their_probabilities(run):
     image = tiny.picture(9, side=40)[0]
-    one, other = (load(run / f"fold-{k}").probabilities(image) for k in (0, 1))
+    one, other = (load(run / f"fold-{k}").probabilities(image, scaled=False) for k in (0, 1))
     together = load(run)
     assert np.abs(one - other).max() > 1e-3
-    np.testing.assert_allclose(together.probabilities(image), (one + other) / 2, atol=1e-6)
+    np.testing.assert_allclose(together.probabilities(image, scaled=False), (one + other) / 2, atol=1e-6)
     np.testing.assert_array_equal(together.predict(image), np.argmax(together.probabilities(image), axis=-1))
+
+
+def test_their_mean_is_scaled_by_the_geometric_mean_of_their_temperatures(run, tmp_path):
+    image, out = tiny.picture(9)[0], shutil.copytree(run, tmp_path / "run")
+    for k, temperature in enumerate((1.0, 4.0)):
+        path = out / f"fold-{k}" / "model.safetensors"
+        write_weights(path, *read_weights(path)[:2], temperature=temperature)
+    together = load(out)
+    assert together.temperature == pytest.approx(2)
+    plain = load(run).probabilities(image, scaled=False)
+    np.testing.assert_allclose(together.probabilities(image), scale_probabilities(plain, 2.0), atol=1e-6)
+    np.testing.assert_array_equal(together.predict(image), load(run).predict(image))
+
+
+def test_the_report_says_what_scaling_does_in_the_folds():
+    evaluator, warm = Evaluator(("a", "b")), Evaluator(("a", "b"), temperature=2.0)
+    for one in (evaluator, warm):  # 0.895 is said where half is right, scaled 0.745
+        one.add("image", np.array([[0.895, 0.105], [0.895, 0.105]]), np.array([0, 1]))
+    (line,) = module._calibration_lines([evaluator.result(), warm.result()])
+    assert line == (
+        "Calibration error 0.395 before temperature scaling and 0.320 after, on the images to which the temperatures "
+        "(1, 2) were fitted; means over the folds."
+    )
+    assert module._calibration_lines([evaluator.result()]) == []
+    assert module._calibration_lines([dataclasses.replace(warm.result(), calibration=None)]) == []
 
 
 def test_the_folder_is_used_like_any_run(run, data, tmp_path):

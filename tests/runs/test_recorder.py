@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tinyunet.runs.calibrate import Temperature
 from tinyunet.runs.config import Config, TrainConfig
 from tinyunet.runs.display import Display
 from tinyunet.runs.recorder import Best, Clock, Recorder
@@ -93,6 +94,15 @@ def test_a_checkpoint_is_due_after_the_time_the_configuration_gives(tmp_path, mo
     assert not one.due
     monkeypatch.setattr("tinyunet.runs.recorder.time.monotonic", lambda: one._saved + 1001)
     assert one.due
+
+
+def test_a_temperature_is_logged_and_its_note_too(tmp_path):
+    one = recorder(tmp_path)
+    one.calibrated(done(3), Temperature(1.25))
+    assert events(tmp_path, "note") == []
+    one.calibrated(done(4), Temperature(1.0, "why"))
+    assert [(event["step"], event["temperature"]) for event in events(tmp_path, "calibrate")] == [(3, 1.25), (4, 1.0)]
+    assert [event["text"] for event in events(tmp_path, "note")] == ["why"]
 
 
 def test_the_clock_leaves_out_the_step_that_compiles(monkeypatch):

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import numpy as np
@@ -7,7 +8,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tinyunet.errors import CheckpointError, DataError
+from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.runs.run import Run, load
+from tinyunet.runs.weights import read_weights, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,25 @@ def test_labels_are_the_likeliest_class_of_each_pixel(run):
     averaged = run.probabilities(image, tta=True)
     np.testing.assert_array_equal(run.predict(image, tta=True), averaged.argmax(-1))
     assert np.abs(averaged - probabilities).max() > 1e-4
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_scaling_makes_probabilities_modest_and_changes_no_label(run, tta):
+    image = tiny.picture(3)[0]
+    warm = dataclasses.replace(run, temperature=2.5)
+    plain = run.probabilities(image, tta=tta, scaled=False)
+    np.testing.assert_array_equal(warm.probabilities(image, tta=tta, scaled=False), plain)
+    np.testing.assert_array_equal(warm.probabilities(image, tta=tta), scale_probabilities(plain, 2.5))
+    np.testing.assert_array_equal(warm.predict(image, tta=tta), plain.argmax(-1))
+    np.testing.assert_array_equal(warm.decide(warm.probabilities(image, tta=tta)), plain.argmax(-1))
+
+
+def test_the_folder_and_the_single_file_have_the_temperature(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    assert load(finished).temperature == read_weights(finished / "model.safetensors").temperature
+    variables, config, _ = read_weights(folder / "model.safetensors")
+    write_weights(folder / "model.safetensors", variables, config, temperature=1.5)
+    assert load(folder).temperature == load(folder / "model.safetensors").temperature == 1.5
 
 
 def test_turning_the_image_turns_the_averaged_result(run):

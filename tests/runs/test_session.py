@@ -7,6 +7,8 @@ from reference import tiny
 
 from tinyunet.errors import CheckpointError, TrainingError
 from tinyunet.runs import session as module
+from tinyunet.runs.budget import Timing
+from tinyunet.runs.calibrate import Temperature
 from tinyunet.runs.config import read_config
 from tinyunet.runs.display import Display
 from tinyunet.runs.prepare import resolve
@@ -121,9 +123,49 @@ def test_stopping_early_keeps_the_looks_of_the_whole_schedule(data, tmp_path):
     assert rates == [event["learning_rate"] for event in of(whole, "train")][:5]
 
 
+def test_the_weights_have_the_temperature_of_the_chosen_ones(session, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(session, "calibrate", lambda variables: given.append(variables) or Temperature(1.25, "why"))
+    _, events = run(session, tmp_path)
+    variables, _, temperature = read_weights(tmp_path / "model.safetensors")
+    assert temperature == 1.25
+    assert equal(given[0], variables)
+    assert [(event["step"], event["temperature"]) for event in of(events, "calibrate")] == [(6, 1.25)]
+    assert of(events, "note")[-1]["text"] == "why"
+
+
+def test_killed_while_the_temperature_is_fitted_it_has_weights_and_goes_on(session, tmp_path, monkeypatch):
+    def killed(variables):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "calibrate", lambda variables: Temperature(1.25))
+    run(session, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "calibrate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(session, tmp_path)
+    assert read_weights(tmp_path / "model.safetensors").temperature == 1
+    _, events = run(session, tmp_path)
+    assert tiny.weights(tmp_path) == tiny.weights(tmp_path / "whole")
+    assert len(of(events, "calibrate")) == 1
+
+
+def test_probabilities_of_objects_are_not_scaled(data, tmp_path):
+    session = start(data, "data.task=instances")
+    assert session.calibrate(session.variables) == Temperature(1.0)
+    _, events = run(session, tmp_path)
+    assert (of(events, "calibrate")[0]["temperature"], of(events, "note")) == (1, [])
+
+
+def looking(monkeypatch, session, validation):
+    """Lets every validation find the same; nothing is said of the temperature."""
+    monkeypatch.setattr(session, "validate", lambda variables: validation)
+    monkeypatch.setattr(session, "calibrate", lambda variables: Temperature(1.0))
+
+
 def test_a_collapsed_training_is_noticed_and_explained(session, tmp_path, monkeypatch):
     collapsed = Validation(0.7, np.array([0.9, 0.0]), 0.45, (10, 0))
-    monkeypatch.setattr(session, "validate", lambda variables: collapsed)
+    looking(monkeypatch, session, collapsed)
     _, events = run(session, tmp_path)
     notes = of(events, "note")
     assert [note["step"] for note in notes] == [3, 6]
@@ -139,13 +181,13 @@ def test_a_collapsed_training_is_noticed_and_explained(session, tmp_path, monkey
     ],
 )
 def test_a_training_that_works_is_not_called_collapsed(session, tmp_path, monkeypatch, healthy):
-    monkeypatch.setattr(session, "validate", lambda variables: healthy)
+    looking(monkeypatch, session, healthy)
     assert of(run(session, tmp_path)[1], "note") == []
 
 
 def test_one_class_early_on_is_no_collapse(data, tmp_path, monkeypatch):
     session = start(data, "train.validations=6")
-    monkeypatch.setattr(session, "validate", lambda variables: Validation(0.7, np.array([0.9, 0.0]), 0.45, (10, 0)))
+    looking(monkeypatch, session, Validation(0.7, np.array([0.9, 0.0]), 0.45, (10, 0)))
     assert [note["step"] for note in of(run(session, tmp_path)[1], "note")] == [2, 3, 4, 5, 6]
 
 
@@ -180,6 +222,7 @@ def test_measuring_changes_nothing(session, tmp_path):
     assert timing.used > 5.0
     assert timing.step > 0
     assert timing.validation > 0
+    assert timing.finish == Timing.finish + timing.validation  # the temperature takes as long as a validation
     assert equal(before, session.variables)
 
 

@@ -52,10 +52,28 @@ def metadata(path):
 
 def test_what_was_written_comes_back_without_the_folder(path):
     write_weights(path, VARIABLES, CONFIG)
-    variables, config = read_weights(path)
+    variables, config, temperature = read_weights(path)
     assert jax.tree.structure(variables) == jax.tree.structure(VARIABLES)
     assert jax.tree.all(jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), variables, VARIABLES))
+    assert temperature == 1
     assert config == dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, folder=""))
+
+
+def test_the_temperature_comes_back_and_was_one_before_there_was_any(path):
+    write_weights(path, VARIABLES, CONFIG, temperature=1.234)
+    assert read_weights(path).temperature == 1.234
+    about = json.loads(metadata(path)[KEY])
+    del about["temperature"]
+    save_file({"w": np.zeros(1, np.float32)}, path, metadata={KEY: json.dumps(about)})
+    assert read_weights(path).temperature == 1
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "NaN", "null", '"hot"', "1e999"])
+def test_a_damaged_temperature_is_named(path, value):
+    about = f'{{"format": {FORMAT}, "config": {{}}, "temperature": {value}}}'
+    save_file({"w": np.zeros(1, np.float32)}, path, metadata={KEY: about})
+    with pytest.raises(CheckpointError, match=rf"^The metadata of {re.escape(str(path))} is damaged: .+\.$"):
+        read_weights(path)
 
 
 def test_a_tensor_is_called_by_its_path(path):
@@ -81,7 +99,7 @@ def test_the_metadata_is_one_key_of_sorted_json_without_place_or_time(path):
     assert key == KEY
     about = json.loads(metadata(path)[KEY])
     assert json.dumps(about, sort_keys=True) == metadata(path)[KEY]
-    assert sorted(about) == ["config", "format", "version"]
+    assert sorted(about) == ["config", "format", "temperature", "version"]
     assert "folder" not in about["config"]["data"]
     assert not re.search(rb"somebody|/home|" + str(path.parent).encode(), path.read_bytes())
 

@@ -6,8 +6,13 @@ import dataclasses
 import io
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinyunet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tinyunet.data.check import Examination
+    from tinyunet.runs.config import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +62,21 @@ def run(arguments: argparse.Namespace) -> None:
     examination.raise_for_problems()
     if plan is not None:
         print("\n".join(f"plan      {one.line()}" for one in plan.decisions))
+        print(f"memory    {_memory(plan.config, examination)}")
+
+
+def _memory(config: "Config", examination: "Examination") -> str:
+    """What a training step takes, in words."""
+    from tinyunet.runs.build import network_classes
+    from tinyunet.runs.machine import installed_memory
+    from tinyunet.runs.memory import step_bytes
+
+    classes = len(network_classes(config.data.labelling or examination.labelling))
+    needed = step_bytes(config, channels=examination.channels.used, classes=classes)
+    return (
+        f"a training step takes {needed / 2**30:.2f} GiB of the {installed_memory() / 2**30:.0f} GiB of this machine, "
+        "as its compiled program says"
+    )
 
 
 def write_split(root: Path, *, seed: int) -> str:

@@ -75,8 +75,17 @@ def score_text(evaluation: "Evaluation") -> str:
         t = evaluation.threshold
         parts.append(
             f"Probability of {evaluation.positive}, all pixels together\n"
-            f"AUC {t.auc:.4f}   F1 at 0.5 {t.f1_at_half:.3f}   best F1 {t.best_f1:.3f} at {t.best_threshold:.3f}   "
-            f"calibration error {t.calibration_error:.3f}"
+            f"AUC {t.auc:.4f}   F1 at 0.5 {t.f1_at_half:.3f}   best F1 {t.best_f1:.3f} at {t.best_threshold:.3f}"
+        )
+    if evaluation.calibration is not None:
+        c = evaluation.calibration
+        sides = [("before scaling", c.before), (f"after scaling, temperature {c.temperature:.4g}", c.after)]
+        if c.temperature == 1:
+            sides = [("not scaled", c.after)]
+        subject = evaluation.positive or "the most probable class"
+        parts.append(
+            f"Does the probability of {subject} mean what it says, all pixels together\n"
+            + table(["probabilities", "calibration error", "loss"], [[name, s.error, s.loss] for name, s in sides])
         )
     if evaluation.boundary is not None:
         rows = [

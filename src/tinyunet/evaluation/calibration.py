@@ -1,12 +1,99 @@
 """Whether a probability means what it says: of the pixels given 0.8, are eight in ten of the class?"""
 
-import numpy as np
-from jaxtyping import Float
+from dataclasses import dataclass
 
-from tinyunet.evaluation.threshold import EDGES, ProbabilityHistogram
+import numpy as np
+from jaxtyping import Float, Integer
+
+from tinyunet.evaluation.checks import IGNORE
+from tinyunet.evaluation.temperature import FLOOR
+from tinyunet.evaluation.threshold import EDGES, ProbabilityHistogram, probability_histogram
 
 BINS = 10
 """Groups of equal width in which probabilities are compared with frequencies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationScores:
+    """Whether probabilities mean what they say, over all images.
+
+    Args:
+        error: Expected calibration error, see `calibration_error`.
+        loss: Mean of -log of the true class's probability, in nats; `nan` without pixels.
+        reliability: For each group of probabilities its mean, how often they were right, and its share of the pixels.
+    """
+
+    error: float
+    loss: float
+    reliability: tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperatureScores:
+    """What temperature scaling does to probabilities.
+
+    Args:
+        temperature: What they were scaled by; 1 changes nothing.
+        before: As the network says them.
+        after: Scaled, which is what all other scores are about.
+    """
+
+    temperature: float
+    before: CalibrationScores
+    after: CalibrationScores
+
+
+@dataclass(frozen=True)
+class CalibrationCounts:
+    """What calibration is scored by; `+` merges two images.
+
+    Args:
+        histogram: How often each probability was given, and was right.
+        loss: Sum of -log of the true class's probability.
+    """
+
+    histogram: ProbabilityHistogram
+    loss: float
+
+    def __add__(self, other: "CalibrationCounts") -> "CalibrationCounts":
+        return CalibrationCounts(self.histogram + other.histogram, self.loss + other.loss)
+
+
+def calibration_counts(
+    probabilities: Float[np.ndarray, "*space k"], target: Integer[np.ndarray, "*space"], *, positive: int | None
+) -> CalibrationCounts:
+    """Counts the probabilities of one image, leaving out pixels whose truth is `IGNORE`.
+
+    Args:
+        probabilities: Of all classes.
+        target: True class ids.
+        positive: The class whose probability is compared with how often it is true; None: that of each pixel's most
+            probable class is compared with how often the pixel is right.
+
+    Example:
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3]])
+        >>> counts = calibration_counts(probabilities, np.array([0, 2]), positive=None)
+        >>> reliability(counts.histogram)[:, :2].round(2).tolist(), round(counts.loss, 3)
+        ([[0.5, 0.0], [0.7, 1.0]], 1.561)
+    """
+    known = target != IGNORE
+    values, labels = probabilities[known], target[known].astype(np.int64)
+    true = np.take_along_axis(values, labels[:, np.newaxis], axis=-1)
+    loss = -np.sum(np.log(np.maximum(true, FLOOR)), dtype=np.float64)
+    if positive is None:
+        right = (np.argmax(values, axis=-1) == labels).astype(np.int64)
+        return CalibrationCounts(probability_histogram(values.max(axis=-1, initial=0), right, positive=1), float(loss))
+    return CalibrationCounts(probability_histogram(values[:, positive], labels, positive=positive), float(loss))
+
+
+def calibration_scores(counts: CalibrationCounts) -> CalibrationScores:
+    """The scores of all images that were counted."""
+    pixels = int((counts.histogram.inside + counts.histogram.outside).sum())
+    return CalibrationScores(
+        error=calibration_error(counts.histogram),
+        loss=counts.loss / pixels if pixels else float("nan"),
+        reliability=tuple(tuple(row) for row in reliability(counts.histogram).tolist()),
+    )
 
 
 def reliability(histogram: ProbabilityHistogram) -> Float[np.ndarray, "n 3"]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyunet.evaluation.boundary import RegionScores
+from tinyunet.evaluation.calibration import CalibrationScores, TemperatureScores
 from tinyunet.evaluation.matching import ObjectScores
 
 
@@ -70,16 +71,12 @@ class ThresholdScores:
         f1_at_half: F1 score where the class is predicted from a probability of 0.5.
         best_f1: The highest F1 score of any threshold.
         best_threshold: The threshold that reaches it.
-        calibration_error: Expected calibration error; see `evaluation.calibration`.
-        reliability: For each group of probabilities its mean, the frequency of the class, and its share of the pixels.
     """
 
     auc: float
     f1_at_half: float
     best_f1: float
     best_threshold: float
-    calibration_error: float
-    reliability: tuple[tuple[float, float, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +140,8 @@ class Evaluation:
         boundary: Scores of regions; `None` without a boundary class.
         baseline: The no-learning figure; `None` if none was given.
         objects: Scores of single objects; `None` where only classes are told apart.
+        calibration: Whether probabilities mean what they say, those of `positive`, or without it of the most probable
+            class; `None` where it was not looked at.
     """
 
     classes: tuple[str, ...]
@@ -154,6 +153,7 @@ class Evaluation:
     boundary: BoundaryScores | None
     baseline: BaselineScores | None
     objects: InstanceScores | None = None
+    calibration: TemperatureScores | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON has it: lists for tuples, `None` for `nan`, `boundary.class` for the boundary's name."""
@@ -169,7 +169,8 @@ class Evaluation:
         Raises:
             ValueError: A key is missing, with its name.
         """
-        _require(values, [field.name for field in fields(cls)], of="An evaluation")
+        # Files of before there was temperature scaling do not have it.
+        _require(values, [field.name for field in fields(cls) if field.name != "calibration"], of="An evaluation")
         boundary, baseline, objects = values["boundary"], values["baseline"], values["objects"]
         return cls(
             classes=tuple(values["classes"]),
@@ -181,6 +182,7 @@ class Evaluation:
             boundary=boundary and _boundary(boundary),
             baseline=baseline and _baseline(baseline),
             objects=objects and _objects(objects),
+            calibration=values.get("calibration") and _calibration(values["calibration"]),
         )
 
 
@@ -193,6 +195,12 @@ def _image(values: Mapping[str, Any]) -> ImageScores:
 def _objects(values: Mapping[str, Any]) -> InstanceScores:
     _require(values, [field.name for field in fields(InstanceScores)], of="InstanceScores")
     return InstanceScores(**{name: scores and _from_json(ObjectScores, scores) for name, scores in values.items()})
+
+
+def _calibration(values: Mapping[str, Any]) -> TemperatureScores:
+    _require(values, [field.name for field in fields(TemperatureScores)], of="TemperatureScores")
+    sides = {side: _from_json(CalibrationScores, values[side]) for side in ("before", "after")}
+    return TemperatureScores(temperature=values["temperature"], **sides)
 
 
 def _boundary(values: Mapping[str, Any]) -> BoundaryScores:

@@ -13,7 +13,7 @@ from scipy import ndimage
 from tinyunet.errors import suggest
 from tinyunet.evaluation.baseline import OTSU
 from tinyunet.evaluation.boundary import HALF, RegionScores, best_common_threshold, mean_region_scores, region_scores
-from tinyunet.evaluation.calibration import calibration_error, reliability
+from tinyunet.evaluation.calibration import CalibrationCounts, TemperatureScores, calibration_counts, calibration_scores
 from tinyunet.evaluation.checks import IGNORE, check_distributions, check_fits, check_labels
 from tinyunet.evaluation.matching import ObjectCounts, ObjectScores, object_counts, object_scores
 from tinyunet.evaluation.overlap import (
@@ -36,6 +36,7 @@ from tinyunet.evaluation.result import (
     OverlapScores,
     ThresholdScores,
 )
+from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.evaluation.threshold import ProbabilityHistogram, best_f1, f1_score, probability_histogram, roc_auc
 
 
@@ -57,6 +58,7 @@ class Evaluator:
     Args:
         classes: Names of the classes, in the order of their ids.
         boundary: The class that separates regions: adds their scores.
+        temperature: What the probabilities are scaled by before they are scored; see `evaluation.temperature`.
 
     Raises:
         ValueError: No classes, a name twice, or a boundary that is none of them.
@@ -69,18 +71,20 @@ class Evaluator:
         ([0.667, 0.667], 1.0)
     """
 
-    def __init__(self, classes: tuple[str, ...], *, boundary: str | None = None):
+    def __init__(self, classes: tuple[str, ...], *, boundary: str | None = None, temperature: float = 1.0):
         if not classes or len(set(classes)) < len(classes):
             raise ValueError(f"`classes` must be one or more different names, got {classes}.")
         if boundary is not None and boundary not in classes:
             raise ValueError(f"`boundary` must be one of the classes, got {boundary!r}. {suggest(boundary, classes)}")
         self.classes = classes
         self.boundary = boundary
+        self.temperature = temperature
         self._counts: dict[str, OverlapCounts] = {}
         self._baseline: dict[str, OverlapCounts] = {}
         self._regions: dict[str, tuple[RegionScores, ...]] = {}
         self._objects: dict[str, tuple[ObjectCounts, ObjectCounts, ObjectCounts | None]] = {}
         self._histogram: ProbabilityHistogram | None = None
+        self._calibration: list[CalibrationCounts] | None = None
 
     @property
     def positive(self) -> str | None:
@@ -100,8 +104,8 @@ class Evaluator:
 
         Args:
             name: A name that no other image has.
-            probabilities: `(*space, k)`, each in [0, 1], summing up to 1 over the classes; the predicted label is the
-                most probable class. What is predicted on an ignored pixel does not matter.
+            probabilities: `(*space, k)`, each in [0, 1], summing up to 1 over the classes, not scaled yet; the
+                predicted label is the most probable class. What is predicted on an ignored pixel does not matter.
             target: `(*space)`, class ids in [0, k), or -1 for an ignored pixel.
             baseline_labels: `(*space)`, what Otsu's threshold predicts; given for all images or for none.
             instances: The image's objects, found and true, where the second class is that of objects.
@@ -115,8 +119,13 @@ class Evaluator:
         self._counts[name] = overlap_counts(probabilities.argmax(axis=-1), target, num_classes=num_classes)
         if baseline_labels is not None:
             self._baseline[name] = overlap_counts(baseline_labels, target, num_classes=num_classes)
-        if self.positive is not None:
-            positive = self.classes.index(self.positive)
+        positive = None if self.positive is None else self.classes.index(self.positive)
+        before = calibration_counts(probabilities, target, positive=positive)
+        probabilities = scale_probabilities(probabilities, self.temperature)
+        after = before if self.temperature == 1 else calibration_counts(probabilities, target, positive=positive)
+        known = self._calibration
+        self._calibration = [before, after] if known is None else [known[0] + before, known[1] + after]
+        if positive is not None:
             histogram = probability_histogram(probabilities[..., positive], target, positive=positive)
             self._histogram = histogram if self._histogram is None else self._histogram + histogram
         if self.boundary is not None:
@@ -148,6 +157,7 @@ class Evaluator:
             boundary=boundary,
             baseline=_baseline_scores(self._baseline.values()) if self._baseline else None,
             objects=self._instance_scores(),
+            calibration=self._temperature_scores(),
         )
 
     def _check(
@@ -180,6 +190,11 @@ class Evaluator:
         return BoundaryScores(
             name=self.boundary, at_half=curve[HALF], best=curve[best_common_threshold(curve)], curve=curve
         )
+
+    def _temperature_scores(self) -> TemperatureScores:
+        assert self._calibration is not None  # an image was added
+        before, after = map(calibration_scores, self._calibration)
+        return TemperatureScores(temperature=self.temperature, before=before, after=after)
 
     def _instance_scores(self) -> InstanceScores | None:
         if not self._objects:
@@ -240,8 +255,6 @@ def _threshold_scores(histogram: ProbabilityHistogram) -> ThresholdScores:
         f1_at_half=f1_score(histogram),
         best_f1=best,
         best_threshold=threshold,
-        calibration_error=calibration_error(histogram),
-        reliability=tuple(tuple(row) for row in reliability(histogram).tolist()),
     )
 
 

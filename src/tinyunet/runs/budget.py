@@ -20,7 +20,7 @@ class Timing:
         used: Seconds since the process began.
         step: Seconds of one step.
         validation: Seconds of one validation.
-        finish: Seconds to choose and write the weights.
+        finish: Seconds to choose and write the weights, and to fit their temperature.
     """
 
     used: float

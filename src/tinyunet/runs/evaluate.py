@@ -62,7 +62,7 @@ def evaluate(
     part, names = choose_images(run, folder, split)
     store = open_store(run.config, folder, names, resampled=False)
     began = time.monotonic()
-    evaluator = Evaluator(run.labelling.names, boundary=run.labelling.boundary)
+    evaluator = Evaluator(run.labelling.names, boundary=run.labelling.boundary, temperature=run.temperature)
     polarity = _polarity(run, folder, evaluator)
     problems: list[str] = []
     with Display(len(names), quiet=quiet) as display:
@@ -76,7 +76,8 @@ def evaluate(
             baseline = None
             if polarity is not None:
                 baseline = otsu_labels(image, polarity=polarity, positive=_positive(evaluator))
-            probabilities = run.probabilities(image, spacing=_spacing(store, position), tta=tta)
+            # Unscaled: the evaluator compares both.
+            probabilities = run.probabilities(image, spacing=_spacing(store, position), tta=tta, scaled=False)
             if run.finds_objects:
                 instances = Instances(run.decide(probabilities), target)
                 evaluator.add(name, foreground(probabilities), _classes(run, target), baseline, instances=instances)

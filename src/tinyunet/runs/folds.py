@@ -171,7 +171,21 @@ def _note(out: Path, results: Sequence[Evaluation], display: Display) -> None:
         for k, (score, result) in enumerate(zip(scores, results, strict=True))
     ]
     lines.append(f"All {len(scores)} folds: Dice {np.mean(scores):.3f} ± {np.std(scores):.3f} (standard deviation).")
+    lines += _calibration_lines(results)
     write_text(out / LOG, "")
     for line in lines:
         Log(out / LOG).write("note", 0, text=line)
         display.say(line)
+
+
+def _calibration_lines(results: Sequence[Evaluation]) -> list[str]:
+    """What temperature scaling does in the folds; nothing where no probabilities are scaled."""
+    scores = [result.calibration for result in results if result.calibration is not None]
+    if all(one.temperature == 1 for one in scores):
+        return []
+    before, after = (np.mean([getattr(one, side).error for one in scores]) for side in ("before", "after"))
+    temperatures = ", ".join(f"{one.temperature:.4g}" for one in scores)
+    return [
+        f"Calibration error {before:.3f} before temperature scaling and {after:.3f} after, on the images to which the "
+        f"temperatures ({temperatures}) were fitted; means over the folds."
+    ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,23 +47,28 @@ def step_bytes(config: Config, *, channels: int, classes: int) -> int:
         ema_decay=config.optimiser.ema_decay,
     )
     smallest = tuple(topology.smallest_size(1) for topology in config.model.unet().topologies(axes))
-    image = jax.ShapeDtypeStruct((1, *smallest, channels), jnp.float32)
-    key = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    image = _of((1, *smallest, channels), jnp.float32)
+    key = _of((2,), jnp.uint32)
     variables = jax.eval_shape(model.init, key, image)
     state = jax.eval_shape(lambda v: initial_state(v, descent), variables)
     size, window = config.batches.batch, config.batches.window_shape(axes)
-    number = jax.ShapeDtypeStruct((size,), jnp.int32)
+    number = _of((size,), jnp.int32)
     batch = Batch(
-        images=jax.ShapeDtypeStruct((size, *window, channels), jnp.float32),
-        labels=jax.ShapeDtypeStruct((size, *window), jnp.int32),
+        images=_of((size, *window, channels), jnp.float32),
+        labels=_of((size, *window), jnp.int32),
         epoch=number,
         number=number,
     )
-    rate = jax.ShapeDtypeStruct((), jnp.float32)
+    rate = _of((), jnp.float32)
     compiled = jax.jit(step, donate_argnums=0).lower(state, batch, key, rate).compile()
-    analysis = compiled.memory_analysis()
+    analysis: Any = compiled.memory_analysis()
     needed = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes
     return int(needed - analysis.alias_size_in_bytes)
+
+
+def _of(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Stands for an array in compiling: what its type and shape are, but no values."""
+    return jax.ShapeDtypeStruct(shape, dtype)
 
 
 def fit_memory(plan: Plan, request: Request, *, channels: int, classes: int, installed: int) -> Plan:
@@ -108,5 +114,5 @@ def _halved(config: Config) -> tuple[int, ...]:
     multiples = [topology.multiple for topology in config.model.unet().topologies(len(patch))]
     longest = max(range(len(patch)), key=lambda axis: patch[axis])
     half = -(-patch[longest] // 2 // multiples[longest]) * multiples[longest]
-    patch[longest] = max(2 * multiples[longest], half)
+    patch[longest] = max(2 * multiples[longest], 8, half)
     return tuple(patch)

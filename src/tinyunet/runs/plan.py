@@ -20,6 +20,9 @@ BATCH_PIXELS = 2 * PIXELS
 SMALLEST_MAP = 4
 """A map is pooled along an axis as long as this many pixels are left."""
 
+SMALLEST_PATCH = 8
+"""A patch has at least so many pixels along its longest side."""
+
 THICK = 2.0
 """A voxel this many times as long as it is wide is not yet pooled along that side."""
 
@@ -180,6 +183,8 @@ def _spacing(facts: Fingerprint) -> tuple[tuple[float, ...], str]:
 def _volume_patch(sizes: list[int], sides: tuple[float, ...], multiples: list[int]) -> tuple[int, ...]:
     """The median volume, made smaller along its longest side until it holds at most `VOXELS`."""
     patch = [_up(size, multiple) for size, multiple in zip(sizes, multiples, strict=True)]
+    if max(patch) < SMALLEST_PATCH:
+        patch = [_up(SMALLEST_PATCH, multiple) for multiple in multiples]
     while math.prod(patch) > VOXELS:
         able = [a for a in range(3) if patch[a] > 2 * multiples[a]]
         if not able:

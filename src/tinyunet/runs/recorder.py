@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tinyunet.runs.calibrate import Temperature
 from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display
 from tinyunet.runs.folder import CHECKPOINTS, LOG
@@ -136,6 +137,13 @@ class Recorder:
         if self._best.best_step and (found := self._checkpoints.restore("best", state.average)) is not None:
             return dict(found[0])
         return dict(state.average)
+
+    def calibrated(self, done: Done, temperature: Temperature) -> None:
+        """Logs the temperature that probabilities are scaled by, and says why if none was fitted."""
+        self._log.write("calibrate", done.step, temperature=temperature.value)
+        if temperature.note is not None:
+            self.note(done.step, temperature.note)
+            self.display.say(temperature.note)
 
     def end(self, done: Done, reason: str) -> None:
         """Logs the last loss, if it is one, then closes the log and the checkpoints."""

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from tinyunet.data.writers import write_bytes
-from tinyunet.runs.page import dataset, pictures, scores, summary, training
+from tinyunet.runs.page import calibration, dataset, pictures, scores, summary, training
 from tinyunet.runs.page.record import RunRecord, read_record, reading
 
 _TEMPLATE = "report.html.j2"
@@ -104,7 +104,8 @@ def _evaluation_context(record: RunRecord) -> dict[str, Any]:
         empty = dict.fromkeys(("class_tables", "region_charts"), ())
         return {
             **empty,
-            **dict.fromkeys(("object_table", "threshold_table", "calibration_chart", "region_table", "image_table")),
+            **dict.fromkeys(("object_table", "threshold_table", "region_table", "image_table")),
+            **dict.fromkeys(("calibration_table", "calibration_chart")),
         }
     images = summary.images_text(record)
     colors = {info.name: info.color for info in record.labelling.classes} if record.labelling else {}
@@ -112,7 +113,8 @@ def _evaluation_context(record: RunRecord) -> dict[str, Any]:
         "class_tables": scores.class_tables(evaluation, colors, images),
         "object_table": scores.object_table(evaluation, images),
         "threshold_table": scores.threshold_table(evaluation, images),
-        "calibration_chart": scores.calibration_chart(evaluation, images),
+        "calibration_table": calibration.calibration_table(evaluation, images),
+        "calibration_chart": calibration.calibration_chart(evaluation, images),
         "region_table": scores.region_table(evaluation, images),
         "region_charts": scores.region_charts(evaluation, images),
         "image_table": scores.image_table(evaluation),

@@ -1,5 +1,6 @@
 """A trained network, ready to predict."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
 from tinyunet.data.resample import resample_image, resampled_shape
 from tinyunet.errors import CheckpointError, DataError
+from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.models.segmenter import Segmenter
 from tinyunet.objects.decode import decode_objects
 from tinyunet.prediction.augmented import predict_augmented
@@ -36,12 +38,14 @@ class Run:
         config: How it was trained.
         variables: Parameters and batch statistics.
         others: Those of further networks of the same kind, as folds have; probabilities are the mean over all.
+        temperature: What probabilities are scaled by, once all means are taken; see `tinyunet.evaluation.temperature`.
     """
 
     path: Path
     config: Config
     variables: Variables
     others: tuple[Variables, ...] = ()
+    temperature: float = 1.0
 
     @property
     def labelling(self) -> Labelling:
@@ -121,12 +125,22 @@ class Run:
         spacing: tuple[float, ...] = (),
         tta: bool = False,
         progress: Progress | None = None,
+        scaled: bool = True,
     ) -> Float32[np.ndarray, "*space k"]:
-        """Probabilities of what the network tells apart, in the order of `classes`; arguments as for `predict`."""
+        """Probabilities of what the network tells apart, in the order of `classes`.
+
+        Args:
+            image: As for `predict`.
+            spacing: As for `predict`.
+            tta: As for `predict`.
+            progress: As for `predict`.
+            scaled: Whether by `temperature`, so that they mean what they say; the most probable class is the same.
+        """
         predict = predict_augmented if tta else predict_probabilities
         prepared, shape = self._prepared(image, spacing)
         found = predict(self._forward, prepared, self.tiles, classes=len(self.classes), progress=progress)
-        return found if found.shape[:-1] == shape else resample_image(found, shape)
+        found = found if found.shape[:-1] == shape else resample_image(found, shape)
+        return scale_probabilities(found, self.temperature) if scaled else found
 
     @cached_property
     def _forward(self) -> Forward:
@@ -189,17 +203,22 @@ def load(path: str | Path) -> Run:
     if path.is_dir():
         # A folder says itself what it is; its weights may have been copied in from elsewhere.
         read_run_config(path)
-    variables, config = read_weights(path / WEIGHTS if path.is_dir() else path)
+    variables, config, temperature = read_weights(path / WEIGHTS if path.is_dir() else path)
     if None in (config.data.labelling, config.data.channels, config.data.normalisation):
         raise CheckpointError(f"{path} does not say what its labels, channels and values mean; it cannot be used.")
-    return Run(path, config, variables)
+    return Run(path, config, variables, temperature=temperature)
 
 
 def _load_folds(path: Path) -> Run:
-    """The networks of all folds as one run."""
+    """The networks of all folds as one run.
+
+    Its temperature is the geometric mean of theirs. Each was fitted to images which that network has not learnt from;
+    there are none left that all of them have not, except for the test images, which are for scoring.
+    """
     folds = [load(path / name) for name in read_folds(path)["folds"]]
     first, *others = folds
-    return Run(path, read_run_config(path), first.variables, tuple(run.variables for run in others))
+    temperature = math.exp(sum(math.log(run.temperature) for run in folds) / len(folds))
+    return Run(path, read_run_config(path), first.variables, tuple(run.variables for run in others), temperature)
 
 
 def _misfit(variables: Variables, model: Segmenter, channels: int, dimensions: int) -> str | None:

@@ -15,6 +15,7 @@ from tinyunet.data.folder import DataFolder
 from tinyunet.errors import TrainingError
 from tinyunet.runs.budget import Timing, validation_steps
 from tinyunet.runs.build import build_model, build_probabilities, build_target, build_tiles, network_classes
+from tinyunet.runs.calibrate import Temperature, calibrate
 from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display
 from tinyunet.runs.folder import CHECKPOINTS, WEIGHTS, write_config
@@ -77,12 +78,15 @@ class Session:
         self.variables = variables or initial_variables(
             self.model, config.seed, channels=data.channels.used, shape=tuple(axis.ladder[0] for axis in tiles)
         )
-        self.validate = Validator(
+        self.validate = validator = Validator(
             build_probabilities(self.model),
             tiles,
             open_store(config, folder, data.split.val, target=target),
             classes=self.classes,
         )
+        # Objects are found by thresholds on the probabilities, which scaling would move: theirs stay as they are.
+        scaled = data.labelling.task != "instances"
+        self.calibrate = partial(calibrate, validator, names=self.names, seed=config.seed) if scaled else _unscaled
 
     def measure(self, *, used: float, seconds: float = TIMED_SECONDS) -> Timing:
         """Times steps and a validation on a state that is thrown away.
@@ -104,7 +108,9 @@ class Session:
                 break
         validation = self.validate.measure(self.variables)
         used += time.monotonic() - began
-        return Timing(used=used, step=sum(times[2:]) / len(times[2:]), validation=validation)
+        timing = Timing(used=used, step=sum(times[2:]) / len(times[2:]), validation=validation)
+        # The temperature is fitted at the end, to the predictions of one more validation.
+        return dataclasses.replace(timing, finish=timing.finish + validation)
 
     def save_start(self, folder: Path) -> None:
         """Saves the state before the first step, for a training whose initial weights do not follow from the seed.
@@ -168,6 +174,14 @@ class Session:
         if reason == "time":
             self.config = dataclasses.replace(config, train=dataclasses.replace(config.train, stop_after=done.step))
             write_config(out, self.config)
-        write_weights(out / WEIGHTS, recorder.chosen(done.state), self.config)
+        chosen = recorder.chosen(done.state)
+        write_weights(out / WEIGHTS, chosen, self.config)  # usable from here on, whatever happens to the rest
+        temperature = self.calibrate(chosen)
+        write_weights(out / WEIGHTS, chosen, self.config, temperature=temperature.value)
+        recorder.calibrated(done, temperature)
         recorder.end(done, reason)
         return reason
+
+
+def _unscaled(variables: Variables) -> Temperature:
+    return Temperature(1.0)

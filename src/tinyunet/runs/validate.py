@@ -2,11 +2,11 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer
 
 from tinyunet.data.store import ImageStore
 from tinyunet.evaluation.overlap import OverlapCounts, dice_score, overlap_counts
@@ -72,17 +72,23 @@ class Validator:
             seconds += (time.monotonic() - began) * sum(pixels) / max(pixels)
         return seconds
 
-    def _score(self, variables: Variables, positions: Iterable[int]) -> Validation:
-        merged: OverlapCounts | None = None
-        surprise, pixels = 0.0, 0
-        predicted = np.zeros(self.classes, np.int64)
+    def predictions(
+        self, variables: Variables, positions: Iterable[int] | None = None
+    ) -> Iterator[tuple[Float[np.ndarray, "*space k"], Integer[np.ndarray, "*space"]]]:
+        """Probabilities and labels of one image after the other; of all, if no positions are given."""
 
         def forward(tiles: np.ndarray, valid: np.ndarray) -> Array:
             return self.probabilities(variables, tiles, valid)
 
-        for position in positions:
+        for position in range(len(self.store)) if positions is None else positions:
             image, labels = self.store(position)
-            probabilities = predict_probabilities(forward, image, self.tiles, classes=self.classes)
+            yield predict_probabilities(forward, image, self.tiles, classes=self.classes), labels
+
+    def _score(self, variables: Variables, positions: Iterable[int]) -> Validation:
+        merged: OverlapCounts | None = None
+        surprise, pixels = 0.0, 0
+        predicted = np.zeros(self.classes, np.int64)
+        for probabilities, labels in self.predictions(variables, positions):
             choice = np.argmax(probabilities, axis=-1)
             predicted += np.bincount(choice.ravel(), minlength=self.classes)
             counts = overlap_counts(choice, labels, num_classes=self.classes)

@@ -1,8 +1,9 @@
 """`model.safetensors`: the chosen weights and all that is needed to use them, in one file of bytes that repeat."""
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,8 +21,22 @@ from tinyunet.training.state import Variables
 KEY = "tinyunet"
 
 
-def write_weights(path: Path, variables: Variables, config: Config) -> None:
-    """Writes variables and configuration as one file.
+class Weights(NamedTuple):
+    """What a weights file holds.
+
+    Attributes:
+        variables: Parameters and batch statistics.
+        config: How they were trained.
+        temperature: What their probabilities are to be scaled by; see `tinyunet.evaluation.temperature`.
+    """
+
+    variables: Variables
+    config: Config
+    temperature: float
+
+
+def write_weights(path: Path, variables: Variables, config: Config, *, temperature: float = 1.0) -> None:
+    """Writes variables, configuration and temperature as one file.
 
     A tensor's name is its path in the tree of variables, such as `params/unet/ConvBlock_0/Conv_0/kernel`. The
     metadata has one key, `tinyunet`: JSON with sorted keys, holding no time, host or path, because safetensors writes
@@ -29,14 +44,15 @@ def write_weights(path: Path, variables: Variables, config: Config) -> None:
     """
     tree = config_to_dict(config)
     tree["data"].pop("folder", None)
-    about = json.dumps({"format": FORMAT, "version": __version__, "config": tree}, sort_keys=True)
+    facts = {"format": FORMAT, "version": __version__, "config": tree, "temperature": temperature}
+    about = json.dumps(facts, sort_keys=True)
     tensors = {name: np.asarray(value) for name, value in flatten_dict(jax.device_get(variables), sep="/").items()}
     with replace_file(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={KEY: about}))
 
 
-def read_weights(path: Path) -> tuple[Variables, Config]:
-    """The inverse of `write_weights`.
+def read_weights(path: Path) -> Weights:
+    """The inverse of `write_weights`; a file of before there were temperatures has 1.
 
     Raises:
         CheckpointError: The file is missing, damaged, not one of ours, or of a newer version.
@@ -54,6 +70,9 @@ def read_weights(path: Path) -> tuple[Variables, Config]:
     try:
         about = json.loads(metadata[KEY])
         tree = {"format": about["format"], **about["config"]}
+        temperature = float(about.get("temperature", 1.0))
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"its temperature is {temperature}")
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"The metadata of {path} is damaged: {error!r}.") from None
-    return unflatten_dict(tensors, sep="/"), checked_config(tree, where=str(path))
+    return Weights(unflatten_dict(tensors, sep="/"), checked_config(tree, where=str(path)), temperature)

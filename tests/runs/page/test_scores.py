@@ -4,7 +4,6 @@ import numpy as np
 
 from tinyunet.evaluation.scores import Evaluator, Instances
 from tinyunet.runs.page.scores import (
-    calibration_chart,
     class_tables,
     focal_dice,
     focus,
@@ -142,10 +141,3 @@ def test_the_table_of_images_counts_objects_where_there_are_any():
     table = image_table(with_objects(baseline=False))
     assert [column.head for column in table.columns][-4:] == ["AP at 0.5", "Objects", "Found", "Pixels"]
     assert texts(table.rows[0])[-4:] == ["0.333", "2", "2", "5"]
-
-
-def test_probabilities_stand_beside_frequencies():
-    chart = calibration_chart(TWO, "3 test images")
-    assert chart.title == "How often pixels are cell, pooled over 3 test images"
-    assert [curve.name for curve in chart.curves] == ["true", "as said"]
-    assert calibration_chart(THREE, "1 test image") is None

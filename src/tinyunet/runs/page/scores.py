@@ -121,28 +121,13 @@ def threshold_table(evaluation: Evaluation, images: str) -> Table | None:
     scores = evaluation.threshold
     if scores is None:
         return None
-    heads = ("AUC", "F1 at 0.5", "Best F1", "reached at", "Calibration error")
-    row = (scores.auc, scores.f1_at_half, scores.best_f1, scores.best_threshold, scores.calibration_error)
+    heads = ("AUC", "F1 at 0.5", "Best F1", "reached at")
+    row = (scores.auc, scores.f1_at_half, scores.best_f1, scores.best_threshold)
     return Table(
         caption=f"Probability of {evaluation.positive}, pooled over the pixels of {images}",
         columns=(Column(head="Class", words=True), *(Column(head=head) for head in heads)),
         rows=((Cell(text=evaluation.positive or ""), *map(score_cell, row)),),
         note="The best threshold was found on these very images, so the best F1 is a little too good.",
-    )
-
-
-def calibration_chart(evaluation: Evaluation, images: str) -> Chart | None:
-    """How often the positive class is true at each probability of it, beside how often it should be."""
-    scores = evaluation.threshold
-    if scores is None or not scores.reliability:
-        return None
-    measured = Series(name="true", points=tuple((p, frequency) for p, frequency, _ in scores.reliability), dots=True)
-    right = Series(name="as said", points=((0.0, 0.0), (1.0, 1.0)))
-    return line_chart(
-        [measured, right],
-        title=f"How often pixels are {evaluation.positive}, pooled over {images}",
-        x_label=f"probability of {evaluation.positive}",
-        y_range=(0.0, 1.0),
     )
 
 
