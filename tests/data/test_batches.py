@@ -156,24 +156,19 @@ def test_an_image_smaller_than_the_patch_lies_in_its_middle(size):
             np.testing.assert_array_equal(places[before : before + length], np.arange(length))
 
 
-def test_a_window_of_a_volume_is_a_piece_of_it():
-    config = dataclasses.replace(CONFIG, patch=(2, 8, 9), margin=(0, 1, 2))
-    sampler = Sampler((1,), block_read((5, 14, 15)), config, seed=3)
-    corners = set()
-    for n in range(60):
+def test_a_window_of_a_volume_is_a_piece_of_it_with_its_margins():
+    size, patch, margin, window = (5, 14, 15), (2, 8, 9), (0, 1, 2), (2, 10, 13)
+    sampler = Sampler((1,), block_read(size), dataclasses.replace(CONFIG, patch=patch, margin=margin), seed=3)
+    starts = set()
+    for n in range(200):
         sample = sampler(n)
-        assert sample["images"].shape == (2, 10, 13, 3)
-        assert sample["labels"].shape == (2, 10, 13)
-        z, y, x = (mirrored(s, w, n) for s, w, n in zip(sampled_corner(sample), (2, 10, 13), (5, 14, 15), strict=True))
-        np.testing.assert_array_equal(sample["images"], np.stack(np.meshgrid(z, y, x, indexing="ij"), axis=-1))
-        corners.add(sampled_corner(sample))
-    assert {corner[0] for corner in corners} == {0, 1, 2, 3}
-
-
-def sampled_corner(sample):
-    """Where a window without its margins begins, less those margins."""
-    inner = sample["images"][0, 1, 2].astype(int)
-    return (int(inner[0]), int(inner[1]) - 1, int(inner[2]) - 2)
+        assert sample["labels"].shape == window
+        start = sample["images"][margin].astype(int)
+        positions = map(mirrored, (start - margin).tolist(), window, size)
+        np.testing.assert_array_equal(sample["images"], np.stack(np.meshgrid(*positions, indexing="ij"), axis=-1))
+        starts.add(tuple(start))
+    for axis in range(3):
+        assert {start[axis] for start in starts} == set(range(size[axis] - patch[axis] + 1))
 
 
 def test_a_flat_volume_lies_in_the_middle_of_its_patch():
