@@ -31,6 +31,12 @@ def a_sampler(*, sizes=((20, 30), (9, 40), (16, 16)), config=CONFIG, seed=0):
     return Sampler(visits=(1,) * len(sizes), read=place_read(sizes), config=config, seed=seed)
 
 
+def block_read(size):
+    """One volume whose channels are each voxel's position along each axis."""
+    volume = np.stack(np.indices(size), axis=-1).astype(np.float32)
+    return lambda position: (volume, np.zeros(size, np.int16))
+
+
 def rare_read(labels):
     """One image whose pixels are its labels."""
     return lambda position: (labels[..., None].astype(np.float32), labels)
@@ -43,6 +49,18 @@ def equal(one, other):
 def test_a_large_image_is_visited_as_often_as_its_geometric_mean_holds_patches():
     sizes = [(16, 16), (64, 64), (8, 128), (40, 40)]
     assert [visits_of(size, patch=(16, 16)) for size in sizes] == [1, 4, 2, 2]
+
+
+def test_a_volume_is_visited_by_the_geometric_mean_over_three_axes():
+    assert visits_of((16, 16, 16), patch=(16, 16, 16)) == 1
+    assert visits_of((16, 64, 64), patch=(16, 16, 16)) == round(16 ** (1 / 3)) == 3
+    assert visits_of((20, 256, 256), patch=(20, 64, 128)) == 2
+    assert visits_of((1, 64, 64), patch=(16, 64, 64)) == 1
+
+
+@given(st.integers(1, 9000), st.integers(1, 9000), st.integers(8, 512))
+def test_visits_with_a_square_patch_are_the_root_of_the_area_in_patches(height, width, patch):
+    assert visits_of((height, width), patch=(patch, patch)) == max(1, round(math.sqrt(height * width) / patch))
 
 
 def test_an_epoch_visits_every_image_its_number_of_times():
@@ -138,6 +156,35 @@ def test_an_image_smaller_than_the_patch_lies_in_its_middle(size):
             np.testing.assert_array_equal(places[before : before + length], np.arange(length))
 
 
+def test_a_window_of_a_volume_is_a_piece_of_it_with_its_margins():
+    size, patch, margin, window = (5, 14, 15), (2, 8, 9), (0, 1, 2), (2, 10, 13)
+    sampler = Sampler((1,), block_read(size), dataclasses.replace(CONFIG, patch=patch, margin=margin), seed=3)
+    starts = set()
+    for n in range(200):
+        sample = sampler(n)
+        assert sample["labels"].shape == window
+        start = sample["images"][margin].astype(int)
+        positions = map(mirrored, (start - margin).tolist(), window, size)
+        np.testing.assert_array_equal(sample["images"], np.stack(np.meshgrid(*positions, indexing="ij"), axis=-1))
+        starts.add(tuple(start))
+    for axis in range(3):
+        assert {start[axis] for start in starts} == set(range(size[axis] - patch[axis] + 1))
+
+
+def test_a_flat_volume_lies_in_the_middle_of_its_patch():
+    config = dataclasses.replace(CONFIG, patch=(4, 8, 8))
+    sample = Sampler((1,), block_read((2, 8, 8)), config, seed=0)(0)
+    assert sample["images"][:, 0, 0, 0].tolist() == [1, 0, 1, 0]
+
+
+def test_a_forced_patch_of_a_volume_holds_the_rarer_class():
+    labels = np.zeros((6, 20, 30), np.int16)
+    labels[4, 17, 5] = 1
+    config = dataclasses.replace(CONFIG, patch=(3, 8, 10), rare_share=1.0)
+    sampler = Sampler((1,), rare_read(labels), config, seed=0)
+    assert all((sampler(n)["labels"] == 1).sum() == 1 for n in range(10))
+
+
 @pytest.mark.parametrize("place", [(0, 0), (31, 39), (17, 5)])
 def test_a_forced_patch_holds_the_rarer_class(place):
     labels = np.zeros((32, 40), np.int16)
@@ -207,11 +254,43 @@ def test_what_cannot_be_read_is_the_file_s_own_error():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "least"), [("patch", 7, 8), ("margin", -1, 0), ("batch", 0, 1)], ids=["patch", "margin", "batch"]
+    ("name", "value", "message"),
+    [
+        ("patch", (7,), "must be at least 8 along its longest axis, got 7."),
+        ("patch", (1, 7, 2), "must be at least 8 along its longest axis, got [1, 7, 2]."),
+        ("patch", (0, 64, 64), "must be at least 1, got [0, 64, 64]."),
+        ("patch", (), "must have 1 to 3 entries, got []."),
+        ("patch", (8, 8, 8, 8), "must have 1 to 3 entries, got [8, 8, 8, 8]."),
+        ("margin", (-1,), "must be at least 0, got -1."),
+        ("margin", (4, -1), "must be at least 0, got [4, -1]."),
+        ("margin", (), "must have 1 to 3 entries, got []."),
+        ("batch", 0, "must be at least 1, got 0."),
+    ],
 )
-def test_sizes_have_a_least_value(name, value, least):
-    with pytest.raises(ConfigError, match=re.escape(f"`batches.{name}` must be at least {least}, got {value}.")):
+def test_sizes_have_a_least_value(name, value, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'`batches.{name}` {message}')}$"):
         BatchConfig(**{name: value})
+
+
+def test_a_patch_may_be_one_slice():
+    assert BatchConfig(patch=(1, 64, 64)).patch_shape(3) == (1, 64, 64)
+
+
+def test_one_number_stands_for_all_axes():
+    config = BatchConfig(patch=(64,), margin=(8, 4, 2))
+    assert config.patch_shape(2) == (64, 64)
+    assert config.window_shape(3) == (80, 72, 68)
+    assert config.margin_shape(3) == (8, 4, 2)
+
+
+@pytest.mark.parametrize(("name", "entries", "axes"), [("patch", (16, 64, 64), 2), ("margin", (4, 8), 3)])
+def test_sizes_for_other_axes_than_the_images_have_are_refused(name, entries, axes):
+    message = (
+        f"`batches.{name}` has {len(entries)} entries, {list(entries)}, but the images have {axes} axes: "
+        f"give 1 entry or {axes}."
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        BatchConfig(**{name: entries}).window_shape(axes)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])

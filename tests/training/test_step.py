@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from tinyunet.data.augment.compose import AugmentConfig, augment
 from tinyunet.models.segmenter import Segmenter
@@ -75,6 +76,33 @@ def a_batch(*, epoch=0, numbers=(0, 1), seed=0):
 
 def same(one, other):
     return jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), one, other))
+
+
+class Voxelwise(nn.Module):
+    """A network that looks at single voxels."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        return nn.Dense(2)(images)
+
+
+def test_a_step_takes_volumes():
+    batch = Batch(
+        images=jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 10, 8, 1)), jnp.float32),
+        labels=jnp.zeros((2, 4, 10, 8), jnp.int32),
+        epoch=jnp.zeros(2, jnp.int32),
+        number=jnp.arange(2, dtype=jnp.int32),
+    )
+    variables = Voxelwise().init(KEY, batch.images, train=True)
+    options = {"loss_config": LossConfig(), "augment_config": AugmentConfig(warp_probability=1.0), "ema_decay": 0.99}
+    losses = []
+    for spacing in ((), (2.0, 1.0, 1.0)):
+        step = make_step(Voxelwise(), OPTIMISER, patch=(3, 8, 8), spacing=spacing, **options)
+        state, value = compiled(step)(initial_state(variables, OPTIMISER), batch, KEY, RATE)
+        assert int(state.step) == 1
+        losses.append(float(value))
+    assert np.isfinite(losses).all()
+    assert losses[0] != losses[1]
 
 
 def test_one_step_is_what_its_parts_say():

@@ -49,9 +49,9 @@ def keys(count, seed=1):
 
 
 @functools.cache
-def jitted(config, shape):
+def jitted(config, shape, spacing=()):
     """`augment` of one sample under many keys, as training runs it."""
-    run = functools.partial(augment, config=config, shape=shape)
+    run = functools.partial(augment, config=config, shape=shape, spacing=spacing)
     return jax.jit(jax.vmap(run, in_axes=(0, None, None)))
 
 
@@ -62,11 +62,10 @@ def a_sample(height=20, width=20, channels=1):
     return jnp.asarray(image, jnp.float32), jnp.asarray(RNG.integers(-1, 3, (height, width)), jnp.int32)
 
 
-def positions(height, width):
-    """An image whose two channels are each pixel's row and column, and labels that number the pixels."""
-    rows, columns = np.mgrid[:height, :width]
-    image = jnp.asarray(np.stack([rows, columns], axis=-1), jnp.float32)
-    return image, jnp.asarray(rows * width + columns, jnp.int32)
+def positions(*space):
+    """An image whose channels are each pixel's position along each axis, and labels that number the pixels."""
+    image = jnp.asarray(np.stack(np.indices(space), axis=-1), jnp.float32)
+    return image, jnp.arange(math.prod(space), dtype=jnp.int32).reshape(space)
 
 
 # By hand
@@ -77,6 +76,13 @@ def test_without_options_the_centre_is_cut_out():
     new_image, new_labels = augment(jax.random.key(0), image, labels, NOTHING, shape=(3, 2))
     assert new_labels.tolist() == [[5, 6], [9, 10], [13, 14]]
     np.testing.assert_array_equal(new_image, image[1:4, 1:3])
+
+
+def test_without_options_the_centre_is_cut_out_of_a_volume():
+    volume, labels = positions(3, 5, 4)
+    new_volume, new_labels = augment(jax.random.key(0), volume, labels, NOTHING, shape=(1, 3, 2))
+    np.testing.assert_array_equal(new_labels, labels[1:2, 1:4, 1:3])
+    np.testing.assert_array_equal(new_volume, volume[1:2, 1:4, 1:3])
 
 
 # Against other programs
@@ -109,6 +115,20 @@ def test_only_half_turns_fit_a_shape_that_is_not_square():
     assert any(turned)
 
 
+@pytest.mark.parametrize(
+    ("shape", "spacing", "turns"),
+    [((3, 5, 5), (), 4), ((5, 5, 5), (2.0, 1.0, 1.0), 4), ((3, 5, 4), (), 2), ((3, 5, 5), (1.0, 1.0, 1.5), 2)],
+)
+def test_a_volume_is_flipped_and_turned_as_numpy_does(shape, spacing, turns):
+    volume, labels = positions(*(size + 2 for size in shape))
+    cut = np.asarray(labels[1:-1, 1:-1, 1:-1])
+    volumes, new_labels = jitted(EXACT, shape, spacing)(keys(200), volume, labels)
+    moved = [np.rot90(cut, k, axes=(1, 2)) for k in range(0, 4, 4 // turns)]
+    symmetries = {m[::z, ::y].tobytes() for m in moved for z in (1, -1) for y in (1, -1)}
+    assert {np.asarray(label).tobytes() for label in new_labels} == symmetries
+    np.testing.assert_array_equal(volumes, volume.reshape(-1, 3)[new_labels])
+
+
 def test_a_warped_image_agrees_with_scipy_at_the_coordinates_that_a_warped_grid_shows():
     # Rows and columns are linear, so interpolating them gives the (mirrored) coordinates themselves.
     grid, labels = positions(30, 30)
@@ -124,7 +144,49 @@ def test_a_warped_image_agrees_with_scipy_at_the_coordinates_that_a_warped_grid_
         np.testing.assert_array_equal(label[~near_a_half], nearest[~near_a_half])
 
 
+def test_a_warped_volume_agrees_with_scipy_at_the_coordinates_that_a_warped_grid_shows():
+    grid, labels = positions(12, 16, 14)
+    texture = RNG.normal(size=labels.shape).astype(np.float32)
+    window = jnp.concatenate([grid, jnp.asarray(texture)[..., None]], axis=-1)
+    volumes, new_labels = map(np.asarray, jitted(WARP, (9, 12, 12), (2.0, 1.0, 1.0))(keys(3), window, labels))
+    for volume, label in zip(volumes, new_labels, strict=True):
+        coordinates = np.moveaxis(volume[..., :3], -1, 0)
+        expected = ndimage.map_coordinates(texture, coordinates, order=1, mode="mirror")
+        np.testing.assert_allclose(volume[..., 3], expected, atol=1e-4)
+        nearest = np.ravel_multi_index(np.floor(coordinates + 0.5).astype(int), labels.shape)
+        near_a_half = (np.abs(coordinates % 1 - 0.5) < 1e-3).any(axis=0)
+        np.testing.assert_array_equal(label[~near_a_half], nearest[~near_a_half])
+
+
 # Properties
+
+
+def test_a_volume_with_thicker_slices_is_warped_like_every_second_slice_of_the_finer_one():
+    # Positions are linear, so both volumes are exact between their voxels; the window is wide enough not to mirror.
+    fine, labels = positions(41, 40, 40)
+    config = dataclasses.replace(WARP, rotate_deg=15.0)
+    whole, _ = jitted(config, (9, 12, 12), (0.5, 0.5, 0.5))(keys(4), fine, labels)
+    thick, _ = jitted(config, (5, 12, 12), (1.0, 0.5, 0.5))(keys(4), fine[::2], labels[::2])
+    np.testing.assert_allclose(thick, whole[:, ::2], atol=1e-4)
+    assert np.abs(np.asarray(thick) - np.round(thick)).max() > 0.1  # it was warped
+
+
+def test_only_ratios_of_spacings_matter():
+    volume, labels = positions(6, 8, 8)
+    micrometres = jitted(WARP, (4, 6, 6), (1.0, 0.25, 0.25))(keys(2), volume, labels)
+    nanometres = jitted(WARP, (4, 6, 6), (1000.0, 250.0, 250.0))(keys(2), volume, labels)
+    np.testing.assert_array_equal(micrometres[0], nanometres[0])
+    np.testing.assert_array_equal(micrometres[1], nanometres[1])
+
+
+def test_a_volume_that_is_not_warped_is_exact_beside_ones_that_are():
+    config = dataclasses.replace(WARP, warp_probability=0.5)
+    volume, labels = positions(8, 10, 10)
+    volumes, new_labels = jitted(config, (4, 6, 6), (3.0, 1.0, 1.0))(keys(40), volume, labels)
+    whole = (np.asarray(volumes) == np.round(volumes)).all(axis=(1, 2, 3, 4))
+    assert 8 < whole.sum() < 32
+    for kept in np.asarray(new_labels)[whole]:
+        np.testing.assert_array_equal(np.sort(kept, axis=None), np.asarray(labels[2:6, 2:8, 2:8]).ravel())
 
 
 def test_image_and_labels_move_together():
@@ -255,6 +317,21 @@ def test_every_option_is_the_same_eager_and_jitted_over_a_batch(name):
         assert bool(jnp.isfinite(image).all())
 
 
+def test_everything_drawn_for_a_volume_is_the_same_eager_and_jitted_over_a_batch():
+    always = AugmentConfig(**dict.fromkeys([f"{name}_probability" for name in ("warp", *GREY)], 1.0))
+    volumes = jnp.asarray(ndimage.gaussian_filter(RNG.normal(size=(2, 6, 9, 9, 1)), (0, 2, 2, 2, 0)), jnp.float32)
+    labels = jnp.asarray(RNG.integers(-1, 3, (2, 6, 9, 9)), jnp.int32)
+    run = functools.partial(augment, config=always, shape=(4, 7, 7), spacing=(1.5, 1.0, 1.0))
+    new_volumes, new_labels = jax.jit(jax.vmap(run))(keys(2), volumes, labels)
+    for i, key in enumerate(keys(2)):
+        volume, label = run(key, volumes[i], labels[i])
+        np.testing.assert_allclose(new_volumes[i], volume, atol=1e-4)
+        assert (np.asarray(new_labels[i]) != np.asarray(label)).mean() <= 0.01
+    halves, _ = run(keys(1)[0], volumes[0].astype(jnp.bfloat16), labels[0])
+    assert halves.dtype == jnp.bfloat16
+    np.testing.assert_allclose(halves.astype(jnp.float32), new_volumes[0], atol=0.05)
+
+
 def test_the_gradient_is_finite_with_everything_drawn():
     image, labels = a_sample(12, 12)
     always = dict.fromkeys([f"{name}_probability" for name in ("warp", *GREY)], 1.0)
@@ -272,6 +349,15 @@ def test_any_window_fills_any_shape(window):
     images, new_labels = jitted(AugmentConfig(), (7, 4))(keys(3), image, labels)
     assert images.shape == (3, 7, 4, 1)
     assert bool(jnp.isfinite(images).all())
+    assert set(np.unique(new_labels)) <= set(np.unique(labels))
+
+
+@pytest.mark.parametrize("window", [(1, 1, 1), (2, 9, 3)])
+def test_any_window_fills_any_block(window):
+    volume, labels = positions(*window)
+    volumes, new_labels = jitted(AugmentConfig(), (3, 5, 4), (4.0, 1.0, 1.0))(keys(2), volume, labels)
+    assert volumes.shape == (2, 3, 5, 4, 3)
+    assert bool(jnp.isfinite(volumes).all())
     assert set(np.unique(new_labels)) <= set(np.unique(labels))
 
 
@@ -353,3 +439,40 @@ def test_an_empty_shape_is_refused():
     message = re.escape("`shape` must be at least 1 along every axis, got (0, 3).")
     with pytest.raises(ValueError, match=message):
         augment(jax.random.key(0), jnp.zeros((4, 4, 1)), jnp.zeros((4, 4), jnp.int32), NOTHING, shape=(0, 3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shape": (2, 2)}, "`shape` must have one entry for each of 3 axes, got (2, 2)."),
+        (
+            {"shape": (2, 2, 2), "spacing": (1.0, 1.0)},
+            "`spacing` must be empty or have one entry for each of 3 axes, got (1.0, 1.0).",
+        ),
+        (
+            {"shape": (2, 2, 2), "spacing": (1.0, 0.0, 1.0)},
+            "`spacing` must be positive and finite along every axis, got (1.0, 0.0, 1.0).",
+        ),
+        (
+            {"shape": (2, 2, 2), "spacing": (1.0, math.nan, 1.0)},
+            "`spacing` must be positive and finite along every axis, got (1.0, nan, 1.0).",
+        ),
+    ],
+)
+def test_sizes_that_do_not_fit_the_axes_are_refused(options, message):
+    volume, labels = positions(3, 3, 3)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        augment(jax.random.key(0), volume, labels, NOTHING, **options)
+
+
+def test_a_line_is_neither_an_image_nor_a_volume():
+    with pytest.raises(ValueError, match=re.escape("`labels` must have two or three axes, got 1.")):
+        augment(jax.random.key(0), jnp.zeros((4, 1)), jnp.zeros(4, jnp.int32), NOTHING, shape=(2,))
+
+
+def test_a_shear_that_could_collapse_a_volume_is_refused():
+    volume, labels = positions(3, 3, 3)
+    config = dataclasses.replace(WARP, shear=0.5)
+    with pytest.raises(ConfigError, match=re.escape("`shear` must be in [0, 0.45] for volumes, got 0.5.")):
+        augment(jax.random.key(0), volume, labels, config, shape=(2, 2, 2))
+    augment(jax.random.key(0), volume, labels, dataclasses.replace(config, warp_probability=0.0), shape=(2, 2, 2))
