@@ -53,6 +53,7 @@ FULL = Config(
         dropout=0.11,
         momentum=0.51,
         dtype="bfloat16",
+        hold=(1, 0),
     ),
     batches=BatchConfig(patch=72, margin=11, batch=13, rare_share=0.51),
     augment=AugmentConfig(
