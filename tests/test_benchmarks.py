@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import ablation, augmentation, loading, objects, real, start, step
+from benchmarks import ablation, augmentation, loading, objects, real, start, step, volumes
 from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
 from benchmarks.peers import ours, plain_flax
 from benchmarks.peers.case import INFERENCE, STEP, Case
@@ -20,6 +20,7 @@ from benchmarks.workers import Measured, Work, compare
 from tinyunet.data.synthetic import write_cells
 
 SMALL = Case(features=2, depth=2, batch=1, size=16)
+SMALL_VOLUME = volumes.VolumeCase(features=2, depth=1, batch=1, size=6)
 TINY_MODEL = [
     f"--set={setting}"
     for setting in ("model.features=2", "model.depth=1", "batches.patch=16", "batches.margin=0", "batches.batch=1")
@@ -203,6 +204,30 @@ def test_peers_can_train_and_infer_again_and_again(peer):
         call()
 
 
+def plain_names(tree):
+    """Our variables of one kind under the names of plain Flax."""
+    return {name.replace("ConvBlock", "PlainBlock"): value for name, value in tree["unet"].items()}
+
+
+def test_plain_flax_computes_the_same_on_volumes():
+    images, _ = SMALL_VOLUME.data()
+    mine, plain = ours.model(SMALL_VOLUME), volumes.plain_segmenter(SMALL_VOLUME)
+    variables = jax.jit(mine.init, compiler_options={"xla_backend_optimization_level": 0})(jax.random.key(0), images)
+    theirs = {kind: plain_names(tree) for kind, tree in variables.items()}
+    head = variables["params"]["head"]
+    theirs["params"]["Conv_0"] = {"kernel": head["kernel"][None, None], "bias": head["bias"]}
+    expected = jax.jit(mine.apply)(variables, images)
+    np.testing.assert_allclose(jax.jit(plain.apply)(theirs, images), expected, atol=1e-4)
+
+
+def test_torch_has_the_same_number_of_parameters_on_volumes():
+    pytest.importorskip("torch", reason="needs torch: pip install 'tinyunet[bench]'")
+    works = [volumes.make_ours(SMALL_VOLUME), volumes.make_torch(SMALL_VOLUME, channels_last=True)]
+    assert len({work.parameters for work in works}) == 1
+    for call in works[1].calls.values():
+        call()
+
+
 # workers
 
 
@@ -238,7 +263,7 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
-    "script", [step, start, real, ablation, augmentation, loading, objects], ids=lambda s: s.__name__
+    "script", [step, start, real, ablation, augmentation, loading, objects, volumes], ids=lambda s: s.__name__
 )
 def test_help(script, capsys):
     with pytest.raises(SystemExit, match="0"):
@@ -254,6 +279,16 @@ def test_step(monkeypatch, tmp_path, capsys):
     step.main(["--cases", "seed8", "--peers", "tinyunet", "plain Flax", "--shrink", "8", "--json", str(file)])
     assert "Training step, 8 features, depth 2, batch 8×16²" in capsys.readouterr().out
     assert json.loads(file.read_text())["raw"]["seed8"]["tinyunet"]["seconds"][STEP]["values"] == [0.1, 0.2]
+
+
+def test_volumes(monkeypatch, tmp_path, capsys):
+    spread = {kind: Spread((0.1, 0.2)) for kind in (STEP, INFERENCE)}
+    measured = Measured(7, dict.fromkeys(spread, 1.0), spread, dict.fromkeys(spread, 2**20))
+    monkeypatch.setattr(volumes, "compare", lambda peers, **options: dict.fromkeys(peers, measured))
+    file = tmp_path / "volumes.json"
+    volumes.main(["--peers", "tinyunet", "plain Flax", "--shrink", "2", "--json", str(file)])
+    assert "Training step, 8 features, depth 3, 2 convolutions a block, batch 2×24×32×24" in capsys.readouterr().out
+    assert json.loads(file.read_text())["raw"]["plain Flax"]["seconds"][STEP]["values"] == [0.1, 0.2]
 
 
 def test_start(capsys):

@@ -115,7 +115,7 @@ def _table(rows: list[tuple[str, typing.Any, typing.Any, str]]) -> str:
 def _presets() -> str:
     """The presets side by side, without the keys in which all agree."""
     trees = {name: config_to_dict(config) for name, config in PRESETS.items()}
-    keys = [key for key in trees["seed"] if len({tree[key] for tree in trees.values()}) > 1]
+    keys = [key for key in trees["seed"] if len({repr(tree[key]) for tree in trees.values()}) > 1]
     lines = ["| | " + " | ".join(f"`{name}`" for name in trees) + " |", "| --- |" + " --- |" * len(trees)]
     return "\n".join(
         lines + [f"| `{key}` | " + " | ".join(_value(t[key]) for t in trees.values()) + " |" for key in keys]

@@ -109,6 +109,11 @@ def test_nothing_is_padded_not_even_by_a_value_that_loses():
     np.testing.assert_array_equal(max_pool(x), [[[[-jnp.inf]]]])
 
 
+def test_a_window_that_does_not_suit_the_axes_is_refused():
+    with pytest.raises(ValueError, match=r"`window` must be 1 or 2 for each of 2 axes of space, got \(2,\)\."):
+        max_pool(jnp.zeros((1, 4, 4, 1)), (2,))
+
+
 def test_nan_stays_visible():
     x = jnp.array([1.0, jnp.nan, 3.0, 2.0]).reshape(1, 2, 2, 1)
     assert jnp.isnan(max_pool(x)).all()

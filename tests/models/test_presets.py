@@ -57,7 +57,9 @@ def test_a_configuration_has_the_networks_options_and_defaults():
         return {f.name: f.default for f in dataclasses.fields(kind) if f.name not in ("parent", "name")}
 
     assert options(ModelConfig) == {**options(UNet), "dtype": "float32"}
-    config = ModelConfig(features=3, depth=1, norm="group", upsample="bilinear", skip="add", dtype="bfloat16")
+    config = ModelConfig(
+        features=3, depth=1, norm="group", upsample="bilinear", skip="add", dtype="bfloat16", hold=(1, 0)
+    )
     assert {name: getattr(config.unet(), name) for name in options(ModelConfig)} == dataclasses.asdict(config)
 
 
@@ -80,6 +82,8 @@ def test_presets_cannot_be_changed():
         ("dropout", math.nan, "`model.dropout` must be in [0, 1), got nan."),
         ("momentum", -0.1, "`model.momentum` must be in [0, 1), got -0.1."),
         ("max_features", 0, "`model.max_features` must be at least 1, got 0."),
+        ("hold", (4, 0), "`model.hold` must hold numbers from 0 to `model.depth` 3, got (4, 0)."),
+        ("hold", (0, -1), "`model.hold` must hold numbers from 0 to `model.depth` 3, got (0, -1)."),
     ],
 )
 def test_values_out_of_range_are_refused(option, value, message):

@@ -104,6 +104,33 @@ def test_inside_the_mirrored_image_gives_what_the_image_itself_gives():
     np.testing.assert_allclose(quick_jit(model.apply)(variables, x)[:, 4:-4, 4:-4], direct, atol=1e-5)
 
 
+def test_each_axis_of_a_volume_is_extended_as_far_as_its_own_poolings_ask():
+    x = normal(1, 3, 5, 8, 1)
+    model, variables = made(x, depth=2, hold=(1, 0, 2))
+    wide = jnp.asarray(np.pad(x, ((0, 0), (0, 1), (0, 3), (0, 0), (0, 0)), mode="edge"))
+    expected = bare(model, variables, wide)[:, :3, :5, :8]
+    np.testing.assert_allclose(quick_jit(model.apply)(variables, x), expected, atol=1e-5)
+
+
+def test_volumes_that_divide_give_exactly_the_bare_network():
+    x = normal(1, 3, 4, 8, 1)
+    model, variables = made(x, depth=2, hold=(2, 0, 0))
+    y = model.apply(variables, x)
+    features = model.unet.apply({kind: tree["unet"] for kind, tree in variables.items()}, x)
+    head = variables["params"]["head"]
+    np.testing.assert_array_equal(y, convolve(features, head["kernel"].reshape(1, 1, 1, 2, 3), head["bias"]))
+
+
+def test_without_padding_a_volume_is_mirrored_as_far_as_each_axis_loses():
+    x = normal(1, 3, 6, 5, 1)
+    model, variables = made(x, padding="valid", depth=1, hold=(1, 0, 0))
+    extra = [axis.smallest_size(size) - size for axis, size in zip(model.unet.topologies(3), (3, 6, 5), strict=True)]
+    assert extra == [2, 8, 9]  # slices: the bottom's window alone; the other axes: 14 -> 6
+    wide = np.pad(x, ((0, 0), *((e // 2, e - e // 2) for e in extra), (0, 0)), mode="reflect")
+    expected = bare(model, variables, jnp.asarray(wide))[:, :, :6, :5]
+    np.testing.assert_allclose(quick_jit(model.apply)(variables, x), expected, atol=1e-5)
+
+
 # Any size
 
 
@@ -113,17 +140,20 @@ def test_inside_the_mirrored_image_gives_what_the_image_itself_gives():
     st.integers(0, 3),
     st.lists(st.integers(1, 40), min_size=1, max_size=3),
     st.integers(2, 4),
+    st.data(),
 )
-def test_any_size_is_taken_and_kept(padding, depth, space, classes):
-    model = Segmenter(classes=classes, unet=UNet(features=1, depth=depth, padding=padding))
+def test_any_size_is_taken_and_kept(padding, depth, space, classes, data):
+    hold = data.draw(st.one_of(st.just(()), st.tuples(*[st.integers(0, depth)] * len(space))))
+    model = Segmenter(classes=classes, unet=UNet(features=1, depth=depth, padding=padding, hold=hold))
     x = jax.ShapeDtypeStruct((2, *space, 1), jnp.float32)
     assert jax.eval_shape(model.init_with_output, KEY, x)[0].shape == (2, *space, classes)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_one_pixel_is_segmented_with_finite_gradients(padding):
-    x = normal(1, 1, 1, 1)
-    model, variables = made(x, depth=1, padding=padding)
+@pytest.mark.parametrize(("space", "hold"), [((1, 1), ()), ((1, 1, 1), ()), ((1, 1, 1), (1, 0, 0))])
+def test_one_pixel_is_segmented_with_finite_gradients(space, hold, padding):
+    x = normal(1, *space, 1)
+    model, variables = made(x, depth=1, padding=padding, hold=hold)
 
     def loss(params):
         return (model.apply({**variables, "params": params}, x) ** 2).sum()
@@ -161,6 +191,15 @@ def test_a_tile_with_a_valid_map_gives_what_the_image_gives():
     valid = jnp.zeros((1, 12, 12, 1), bool).at[:, 4:8, 4:].set(True)
     placed = quick_jit(model.apply, static_argnames="method")(variables, tile, valid=valid, method="tile")
     np.testing.assert_allclose(placed[:, 4:8, 4:], quick_jit(model.apply)(variables, image), atol=1e-5)
+
+
+def test_a_tile_of_a_volume_with_held_axes_gives_what_the_volume_gives():
+    volume = normal(1, 3, 4, 8, 1)
+    model, variables = made(volume, depth=2, hold=(2, 0, 1))
+    tile = jnp.full((1, 5, 8, 10, 1), 1e3).at[:, 1:4, 4:, 2:].set(volume)
+    valid = jnp.zeros((1, 5, 8, 10, 1), bool).at[:, 1:4, 4:, 2:].set(True)
+    placed = quick_jit(model.apply, static_argnames="method")(variables, tile, valid=valid, method="tile")
+    np.testing.assert_allclose(placed[:, 1:4, 4:, 2:], quick_jit(model.apply)(variables, volume), atol=1e-5)
 
 
 # Errors

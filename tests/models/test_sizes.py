@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import jax
@@ -9,28 +10,36 @@ from hypothesis import strategies as st
 from reference.compiled import quick_jit
 from reference.variables import positive_variables
 
-from tinyunet.models.sizes import Topology
+from tinyunet.models.sizes import Topology, check_sizes
 from tinyunet.models.unet import UNet
 
+DEPTHS_AND_HOLDS = st.integers(0, 4).flatmap(lambda depth: st.tuples(st.just(depth), st.integers(0, depth)))
 TOPOLOGIES = st.builds(
-    Topology,
-    depth=st.integers(0, 4),
+    lambda depths, **options: Topology(depth=depths[0], hold=depths[1], **options),
+    DEPTHS_AND_HOLDS,
     padding=st.sampled_from(["same", "valid"]),
     convs_per_block=st.integers(1, 2),
     upsample=st.sampled_from(["transpose", "bilinear", "pixel_shuffle"]),
 )
 
 
-def traced_size(topology, size):
-    """What the network itself makes of a size along one axis."""
-    model = UNet(
+def network(topology, **options):
+    """A network on lines of which this is the topology."""
+    return UNet(
         features=1,
         depth=topology.depth,
         padding=topology.padding,
         convs_per_block=topology.convs_per_block,
         norm="none",
         upsample=topology.upsample,
+        hold=(topology.hold,),
+        **options,
     )
+
+
+def traced_size(topology, size):
+    """What the network itself makes of a size along one axis."""
+    model = network(topology)
     return jax.eval_shape(model.init_with_output, jax.random.PRNGKey(0), jnp.zeros((1, size, 1)))[0].shape[1]
 
 
@@ -38,14 +47,7 @@ def reach(topology):
     """How far impulses travel in a network of ones, measured from every pixel of a line at once."""
     margin = topology.receptive_radius() + topology.multiple
     size = topology.multiple * (-(-3 * margin // topology.multiple))
-    model = UNet(
-        features=1,
-        depth=topology.depth,
-        convs_per_block=topology.convs_per_block,
-        norm="none",
-        upsample=topology.upsample,
-        max_features=1,
-    )
+    model = network(topology, max_features=1)
     impulses = jnp.eye(size)[..., None]
     y = quick_jit(model.apply)(positive_variables(model, impulses), impulses)
     source, changed = np.nonzero(np.asarray(y)[..., 0])
@@ -70,6 +72,15 @@ def test_how_far_one_pooling_sees():
     assert Topology(depth=1).receptive_radius() == 5
 
 
+def test_a_held_axis_by_hand():
+    # Stage 1 leaves it as it is; 12 -2-> 10 -pool-> 5 -2-> 3 -up-> 6 -2-> 4 in stages 2 and 3.
+    held = Topology(depth=2, padding="valid", hold=1)
+    assert (held.multiple, held.output_size(12), held.smallest_size(4)) == (2, 4, 12)
+    assert Topology(depth=2, hold=1).receptive_radius() == 5
+    # Held through all stages, it is seen by the bottom's 3x3 alone.
+    assert (Topology(depth=2, hold=2).multiple, Topology(depth=2, hold=2).receptive_radius()) == (1, 1)
+
+
 # Against the network itself
 
 
@@ -85,10 +96,10 @@ def test_output_sizes_are_those_of_the_network(topology, size):
 
 
 @pytest.mark.parametrize("convs", [1, 2])
-@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize(("depth", "hold"), [(0, 0), (1, 0), (2, 0), (3, 0), (1, 1), (3, 1), (3, 2)])
 @pytest.mark.parametrize("upsample", ["transpose", "pixel_shuffle", "bilinear"])
-def test_no_pixel_is_seen_from_farther_than_the_receptive_radius(upsample, depth, convs):
-    topology = Topology(depth=depth, convs_per_block=convs, upsample=upsample)
+def test_no_pixel_is_seen_from_farther_than_the_receptive_radius(upsample, depth, hold, convs):
+    topology = Topology(depth=depth, convs_per_block=convs, upsample=upsample, hold=hold)
     assert reach(topology) <= topology.receptive_radius()
     if upsample != "bilinear":  # of whose two neighbours a pixel needs only the nearer one
         assert reach(topology) == topology.receptive_radius()
@@ -112,8 +123,17 @@ def test_same_padding_keeps_the_positive_multiples(depth, size):
 
 @given(TOPOLOGIES)
 def test_deeper_networks_see_farther(topology):
-    deeper = Topology(depth=topology.depth + 1, convs_per_block=topology.convs_per_block, upsample=topology.upsample)
+    deeper = dataclasses.replace(topology, depth=topology.depth + 1)
     assert deeper.receptive_radius() > topology.receptive_radius()
+
+
+@given(TOPOLOGIES, st.integers(1, 100))
+def test_an_axis_held_longer_is_seen_less_far(topology, size):
+    longer = dataclasses.replace(topology, depth=topology.depth + 1, hold=topology.hold + 1)
+    assert longer.output_size(size) == topology.output_size(size)  # a stage more, which leaves it as it is
+    if longer.hold < longer.depth:
+        held = dataclasses.replace(longer, hold=longer.hold + 1)
+        assert held.receptive_radius() < longer.receptive_radius()
 
 
 # Edges and errors
@@ -132,36 +152,62 @@ def test_no_pixels_are_no_size(size):
 
 
 @pytest.mark.parametrize(
-    ("topology", "space", "message"),
+    ("topologies", "space", "message"),
     [
         (
-            Topology(depth=3),
+            [Topology(depth=3)] * 2,
             (254, 320),
             "`x` must have sizes divisible by 8 (depth 3), got (254, 320); crop to (248, 320) or pad to (256, 320).",
         ),
-        (Topology(depth=2), (3, 9), "`x` must have sizes divisible by 4 (depth 2), got (3, 9); pad to (4, 12)."),
+        ([Topology(depth=2)] * 2, (3, 9), "`x` must have sizes divisible by 4 (depth 2), got (3, 9); pad to (4, 12)."),
         (
-            Topology(depth=1, padding="valid"),
+            [Topology(depth=1, padding="valid")] * 2,
             (13, 12),
             "`x` must have sizes that are even before each of 1 poolings, got (13, 12); "
             "crop to (12, 12) or pad to (14, 12).",
         ),
         (
-            Topology(depth=1),
+            [Topology(depth=1)] * 3,
             (2, 3, 2),
             "divisible by 2 (depth 1), got (2, 3, 2); crop to (2, 2, 2) or pad to (2, 4, 2).",
         ),
+        (
+            [Topology(depth=3, hold=hold) for hold in (2, 0, 0)],
+            (9, 254, 320),
+            "`x` must have sizes divisible by (2, 8, 8) (depth 3, hold (2, 0, 0)), got (9, 254, 320); "
+            "crop to (8, 248, 320) or pad to (10, 256, 320).",
+        ),
+        (
+            [Topology(depth=2, hold=1)] * 2,
+            (3, 4),
+            "`x` must have sizes divisible by 2 (depth 2, hold 1), got (3, 4); crop to (2, 4) or pad to (4, 4).",
+        ),
+        (
+            [Topology(depth=1, padding="valid", hold=hold) for hold in (1, 0)],
+            (13, 13),
+            "`x` must have sizes that are even before each of (0, 1) poolings, got (13, 13); "
+            "crop to (13, 12) or pad to (13, 14).",
+        ),
     ],
 )
-def test_refused_sizes_come_with_the_nearest_legal_ones(topology, space, message):
+def test_refused_sizes_come_with_the_nearest_legal_ones(topologies, space, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        topology.check(space)
+        check_sizes(topologies, space)
 
 
-@given(TOPOLOGIES, st.lists(st.integers(1, 100), min_size=1, max_size=3))
-def test_sizes_are_refused_exactly_when_one_has_no_output(topology, space):
-    if all(topology.output_size(size) for size in space):
-        topology.check(space)
+@given(TOPOLOGIES, st.data())
+def test_sizes_are_refused_exactly_when_one_has_no_output(topology, data):
+    holds = data.draw(st.lists(st.integers(0, topology.depth), min_size=1, max_size=3))
+    topologies = [dataclasses.replace(topology, hold=hold) for hold in holds]
+    space = [data.draw(st.integers(1, 100)) for _ in holds]
+    if all(axis.output_size(size) for axis, size in zip(topologies, space, strict=True)):
+        check_sizes(topologies, space)
     else:
         with pytest.raises(ValueError, match=re.escape(f"got {tuple(space)}")):
-            topology.check(space)
+            check_sizes(topologies, space)
+
+
+@pytest.mark.parametrize("hold", [-1, 3])
+def test_an_axis_is_held_through_some_of_the_stages(hold):
+    with pytest.raises(ValueError, match=f"`hold` must be from 0 to depth 2, got {hold}."):
+        Topology(depth=2, hold=hold)

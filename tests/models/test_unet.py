@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.compiled import quick_jit
 from reference.plain_unet import PlainUNet
-from reference.variables import random_variables
+from reference.variables import positive_variables, random_variables
 
 from tinyunet.models.unet import UNet
 
@@ -147,6 +147,50 @@ def test_encoder_and_decoder_match_at_every_legal_size(depth, times, features):
         assert shapes[f"p{stage}"] == (2, *(s // 2 for s in size), channels)
 
 
+def test_a_held_axis_by_hand():
+    """Thick slices: windows and poolings of every stage, and the parameters' names."""
+    model = UNet(features=1, depth=3, hold=(2, 0, 0))
+    x, shapes = jax.ShapeDtypeStruct((1, 2, 8, 8, 1), jnp.float32), {}
+    variables = jax.eval_shape(model.init, KEY, x)
+    params = variables["params"]
+    jax.eval_shape(
+        lambda variables, x: model.apply(
+            variables, x, observe=lambda name, value, _: shapes.setdefault(name, value.shape[1:4])
+        ),
+        variables,
+        x,
+    )
+    windows = [params[f"ConvBlock_{i}"]["Conv_0"]["kernel"].shape[:3] for i in range(7)]
+    assert windows == [(1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3), (1, 3, 3), (1, 3, 3)]
+    blocks = [params[f"ConvTranspose_{i}"]["kernel"].shape[:3] for i in range(3)]
+    assert blocks == [(2, 2, 2), (1, 2, 2), (1, 2, 2)]
+    assert [shapes[f"p{s}"] for s in (1, 2, 3)] == [(2, 4, 4), (2, 2, 2), (1, 1, 1)]
+    assert [shapes[f"u{s}"] for s in (1, 2, 3)] == [(2, 8, 8), (2, 4, 4), (2, 2, 2)]
+
+
+def test_holding_no_axis_is_the_default():
+    x = normal(1, 4, 8, 1)
+    one, other = UNet(features=2, depth=2), UNet(features=2, depth=2, hold=(0, 0))
+    variables = random_variables(one, x)
+    np.testing.assert_array_equal(one.apply(variables, x), other.apply(variables, x))
+
+
+def test_an_axis_held_through_every_stage_but_the_bottom_is_a_pile_of_images():
+    """Where the bottom's window along it keeps its centre only, every slice is what a network of images gives."""
+    volumes, images = UNet(features=2, depth=1, hold=(1, 0, 0)), UNet(features=2, depth=1)
+    x = normal(1, 3, 4, 6, 1)
+    flat = random_variables(images, x[:, 0])
+
+    def thicken(path, leaf):
+        if path[-1].key != "kernel":
+            return leaf
+        bottom = path[1].key == "ConvBlock_1"
+        return jnp.stack([0 * leaf, leaf, 0 * leaf]) if bottom else leaf[None]
+
+    y = volumes.apply(jax.tree_util.tree_map_with_path(thicken, flat), x)
+    np.testing.assert_allclose(y[0], images.apply(flat, x[0]), atol=1e-5)
+
+
 def test_concatenation_puts_the_upsampled_channels_first_and_the_skip_second():
     values = observed(UNet(features=2, depth=2), normal(1, 4, 8, 1))
     for stage in (1, 2):
@@ -237,6 +281,33 @@ def test_volumes_run_through_the_same_network(upsample):
     assert jnp.isfinite(gradients).all()
 
 
+HELD = {"transpose": (2, 0, 0), "bilinear": (0, 1, 2), "pixel_shuffle": (1, 0, 0)}
+"""A volume whose axes are held differently, for every way of upsampling."""
+
+
+@pytest.mark.parametrize("padding", OPTIONS["padding"])
+@pytest.mark.parametrize("upsample", HELD)
+def test_held_axes_initialise_run_and_have_finite_gradients(upsample, padding):
+    model = UNet(features=1, depth=2, upsample=upsample, padding=padding, hold=HELD[upsample])
+    axes = model.topologies(3)
+    space = tuple(axis.smallest_size(3) for axis in axes)
+    x = normal(2, *space, 1)
+    variables = random_variables(model, x)
+
+    @quick_jit
+    def run(variables, x):
+        def loss(params):
+            return (apply(model, {**variables, "params": params}, x, train=True)[0] ** 2).sum()
+
+        return model.apply(variables, x), jax.grad(loss)(variables["params"])
+
+    y, gradients = run(variables, x)
+    assert y.shape == (2, *(axis.output_size(size) for axis, size in zip(axes, space, strict=True)), 1)
+    assert jnp.isfinite(y).all()
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    assert any(leaf.any() for leaf in jax.tree.leaves(gradients))
+
+
 def test_dropout_is_at_the_bottom_and_only_while_training():
     x = normal(1, 4, 4, 1)
     with_dropout, without = (UNet(features=4, depth=1, dropout=rate, norm="none") for rate in (0.9, 0.0))
@@ -304,6 +375,31 @@ def test_residual_blocks_of_two_convolutions_in_a_tile(norm):
     assert_tiles_give_the_whole(model, (8, 4), (12, 12), [(0, 0), (4, 8), (4, 4)])
 
 
+@pytest.mark.parametrize("upsample", HELD)
+def test_a_volume_with_held_axes_anywhere_in_a_tile_gives_what_it_gives_alone(upsample):
+    model = UNet(features=1, depth=2, upsample=upsample, hold=HELD[upsample])
+    steps = [axis.multiple for axis in model.topologies(3)]
+    space, size = (tuple(times * step for step in steps) for times in (1, 3))
+    offsets = [tuple(times * step for times, step in zip(row, steps, strict=True)) for row in [(0, 1, 2), (2, 0, 1)]]
+    assert_tiles_give_the_whole(model, space, size, offsets)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("upsample", ["transpose", "pixel_shuffle"])
+def test_a_volume_is_seen_along_each_axis_as_far_as_the_receptive_radius_of_that_axis(upsample, axis):
+    """Impulses at every place along the axis, in a network of ones."""
+    model = UNet(features=1, depth=2, upsample=upsample, hold=(1, 0, 2), max_features=1, norm="none")
+    topologies = model.topologies(3)
+    space = [topology.multiple for topology in topologies]
+    space[axis] *= 3 * (topologies[axis].receptive_radius() // space[axis] + 2)
+    impulses = np.zeros((space[axis], *space, 1), np.float32)
+    for place, impulse in enumerate(np.moveaxis(impulses, axis + 1, 1)):
+        impulse[place, 0, 0] = 1
+    y = quick_jit(model.apply)(positive_variables(model, impulses), impulses)
+    places = np.nonzero(np.asarray(y))
+    assert abs(places[0] - places[axis + 1]).max() == topologies[axis].receptive_radius()
+
+
 @pytest.mark.parametrize("upsample", OPTIONS["upsample"])
 def test_a_tile_cut_from_an_image_agrees_beyond_the_receptive_radius(upsample):
     """A line, cut on the right and reaching beyond the image on the left: a border stays a border, a cut does not."""
@@ -336,3 +432,16 @@ def test_sizes_that_do_not_divide_are_refused_with_the_nearest_that_do():
     message = "`x` must have sizes divisible by 8 (depth 3), got (17, 8); crop to (16, 8) or pad to (24, 8)."
     with pytest.raises(ValueError, match=re.escape(message)):
         UNet(depth=3).init(KEY, jnp.zeros((1, 17, 8, 1)))
+
+
+@pytest.mark.parametrize(
+    ("hold", "message"),
+    [
+        ((1,), "`hold` must have one number for each of 2 axes of space, got (1,)."),
+        ((1, 0, 0), "`hold` must have one number for each of 2 axes of space, got (1, 0, 0)."),
+        ((0, 3), "`hold` must be from 0 to depth 2, got 3."),
+    ],
+)
+def test_a_hold_that_does_not_suit_the_axes_is_refused(hold, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        UNet(depth=2, hold=hold).init(KEY, jnp.zeros((1, 8, 8, 1)))

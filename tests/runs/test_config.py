@@ -53,6 +53,7 @@ FULL = Config(
         dropout=0.11,
         momentum=0.51,
         dtype="bfloat16",
+        hold=(1, 0),
     ),
     batches=BatchConfig(patch=(9, 72, 71), margin=(3, 11, 10), batch=13, rare_share=0.51),
     augment=AugmentConfig(
