@@ -28,7 +28,7 @@ def main() -> None:
 
     config = ModelConfig(features=8, depth=arguments.depth)
     model = build_model(config, classes=2)
-    variables = initial_variables(model, seed=0, channels=1, size=2**arguments.depth)
+    variables = initial_variables(model, seed=0, channels=1, shape=(2**arguments.depth,) * 2)
     compiled = build_probabilities(model)
 
     topology, _ = config.unet().topologies(2)  # the same for both axes

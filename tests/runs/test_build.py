@@ -71,7 +71,7 @@ def perturbed(variables):
 @pytest.mark.parametrize("options", [{}, {"norm": "instance"}, {"padding": "valid"}], ids=str)
 def test_probabilities_are_those_of_the_model(options):
     model = build_model(dataclasses.replace(SMALL, **options), classes=3)
-    variables = perturbed(initial_variables(model, 0, channels=1, size=12))
+    variables = perturbed(initial_variables(model, 0, channels=1, shape=(12,) * 2))
     tiles = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 12, 1)), jnp.float32)
     found = build_probabilities(model)(variables, tiles, jnp.ones((2, 12, 12, 1), bool))
     np.testing.assert_allclose(found.sum(axis=-1), 1, rtol=1e-5)
@@ -83,7 +83,7 @@ def test_probabilities_are_those_of_the_model(options):
 @pytest.mark.parametrize(("norm", "told"), [("batch", True), ("none", True), ("instance", False)])
 def test_networks_that_can_be_are_told_which_pixels_exist(norm, told):
     model = build_model(dataclasses.replace(SMALL, norm=norm), classes=2)
-    variables = perturbed(initial_variables(model, 0, channels=1, size=8))
+    variables = perturbed(initial_variables(model, 0, channels=1, shape=(8,) * 2))
     tiles = np.random.default_rng(0).normal(size=(1, 16, 8, 1)).astype(np.float32)
     valid = np.arange(16)[None, :, None, None] * np.ones((1, 1, 8, 1)) < 8
     probabilities = build_probabilities(model)

@@ -3,6 +3,7 @@ import functools
 import math
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tinyunet.data.split import Split
 from tinyunet.errors import ConfigError, TinyUNetError
 from tinyunet.models.presets import PRESETS, ModelConfig
 from tinyunet.objects.target import ObjectConfig
-from tinyunet.runs.config import FORMAT, Config, DataConfig, TrainConfig, config_from_dict, config_to_dict, read_config
+from tinyunet.runs.config import FORMAT, Config, DataConfig, TrainConfig, config_from_dict, config_to_dict, read_request
 from tinyunet.training.losses import LossConfig
 from tinyunet.training.optimiser import OptimiserConfig
 
@@ -77,6 +78,12 @@ FULL = Config(
     ),
     train=TrainConfig(steps=7, stop_after=3, validations=2, checkpoint_seconds=1.5),
 )
+
+
+def read_config(file: Path | None, settings: Sequence[str] = ()) -> Config:
+    """What is asked for, over the defaults."""
+    return read_request(file, settings).over(Config())
+
 
 SHARE = st.floats(0, 1, exclude_max=True)
 POSITIVE = st.floats(1e-9, 1e9)

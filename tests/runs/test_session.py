@@ -9,7 +9,7 @@ from tinyunet.errors import CheckpointError, TrainingError
 from tinyunet.runs import session as module
 from tinyunet.runs.budget import Timing
 from tinyunet.runs.calibrate import Temperature
-from tinyunet.runs.config import read_config
+from tinyunet.runs.config import read_request
 from tinyunet.runs.display import Display
 from tinyunet.runs.prepare import resolve
 from tinyunet.runs.session import Session
@@ -25,7 +25,7 @@ def data(tmp_path_factory):
 
 def start(data, *settings):
     """A session of six steps that looks after the third and the sixth."""
-    config = read_config(None, [*tiny.SETTINGS, "train.steps=6", *settings])
+    config = read_request(None, [*tiny.SETTINGS, "train.steps=6", *settings])
     resolved, examination = resolve(config, data)
     return Session(resolved, examination.folder, common=0)
 

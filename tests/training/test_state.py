@@ -31,18 +31,18 @@ def test_the_average_is_a_copy_because_the_step_takes_over_the_buffers():
 
 
 def test_initial_variables_are_those_of_the_module_but_for_rounding():
-    ours = initial_variables(MODEL, 7, channels=3, size=4)
+    ours = initial_variables(MODEL, 7, channels=3, shape=(4,) * 2)
     plain = jax.jit(MODEL.init)(jax.random.PRNGKey(7), jnp.zeros((1, 4, 4, 3)))
     assert jax.tree.structure(ours) == jax.tree.structure(plain)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=6e-8), ours, plain)
 
 
 def test_they_depend_on_the_seed_and_not_on_the_size():
-    first = initial_variables(MODEL, 0, channels=1, size=4)
-    assert leaves_equal(first, initial_variables(MODEL, 0, channels=1, size=8))
-    assert not leaves_equal(first, initial_variables(MODEL, 1, channels=1, size=4))
+    first = initial_variables(MODEL, 0, channels=1, shape=(4,) * 2)
+    assert leaves_equal(first, initial_variables(MODEL, 0, channels=1, shape=(8,) * 2))
+    assert not leaves_equal(first, initial_variables(MODEL, 1, channels=1, shape=(4,) * 2))
 
 
 def test_volumes_have_kernels_of_three_axes():
-    variables = initial_variables(MODEL, 0, channels=1, size=4, ndim=3)
+    variables = initial_variables(MODEL, 0, channels=1, shape=(4,) * 3)
     assert variables["params"]["unet"]["ConvBlock_0"]["Conv_0"]["kernel"].shape == (3, 3, 3, 1, 2)

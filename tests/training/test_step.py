@@ -59,7 +59,7 @@ def a_step(augment_config=PLAIN, ema_decay=0.99, transformation=OPTIMISER, **opt
 
 @functools.cache
 def a_state(**options):
-    return initial_state(initial_variables(a_model(**options), 0, channels=1, size=PATCH), OPTIMISER)
+    return initial_state(initial_variables(a_model(**options), 0, channels=1, shape=(PATCH,) * 2), OPTIMISER)
 
 
 def a_batch(*, epoch=0, numbers=(0, 1), seed=0):
