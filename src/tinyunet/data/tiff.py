@@ -1,6 +1,5 @@
 """TIFF to arrays: axes and dtypes through tifffile, the compressions it does not know through Pillow."""
 
-import html
 import math
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSerie
 from tinyunet.data.axes import channels_last
 from tinyunet.data.header import Geometry, Header, Unreadable
 from tinyunet.data.raster import palette, pixels
+from tinyunet.data.units import micrometres
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -27,20 +27,6 @@ _PREDICTORS = (1, 2)  # none, differences along a row
 _TO_RGB = (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR)
 _ONE_PAGE = "Save one page per file."
 _KNOWN = {"Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c", "I": "?", "Q": "?"}  # ? for pages that nothing names
-_MICROMETRES = {
-    "pm": 1e-6,
-    "Å": 1e-4,
-    "nm": 1e-3,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "mm": 1e3,
-    "cm": 1e4,
-    "inch": 25400.0,
-    "in": 25400.0,
-    "m": 1e6,
-}
 # The attributes of OME's first image; bounds keep a search through hostile text short.
 _PIXELS = re.compile(r"<(?:\w{1,32}:)?Pixels\s([^<>]{0,8192})")
 _SIZE = re.compile(r"""\bPhysicalSize([XYZ](?:Unit)?)=["']([^"'<>]{1,32})["']""")
@@ -151,7 +137,7 @@ def _geometry(tif: TiffFile, dimensions: int) -> Geometry | None:
     if tif.ome_metadata:
         pixels_tag = _PIXELS.search(tif.ome_metadata)
         found = dict(_SIZE.findall(pixels_tag[1] if pixels_tag else ""))
-        sizes = [_micrometres(found.get(name), found.get(f"{name}Unit", "um")) for name in names]
+        sizes = [micrometres(found.get(name), found.get(f"{name}Unit", "um")) for name in names]
     elif tif.imagej_metadata:
         about, tags = tif.imagej_metadata, tif.pages.first.tags
         lengths = {
@@ -160,22 +146,11 @@ def _geometry(tif: TiffFile, dimensions: int) -> Geometry | None:
             "X": _per_unit(tags.valueof("XResolution")),
         }
         unit = about.get("unit")  # of all axes, unless those of y and z are given
-        sizes = [_micrometres(lengths[name], about.get(f"{name.lower()}unit", unit)) for name in names]
+        sizes = [micrometres(lengths[name], about.get(f"{name.lower()}unit", unit)) for name in names]
     else:
         return None
     known = tuple(size for size in sizes if size is not None)
     return Geometry(known) if len(known) == dimensions else None
-
-
-def _micrometres(value: object, unit: object) -> float | None:
-    """A length, None where it is none, absurd, or of a unit that is not known."""
-    name = html.unescape(str(unit)).replace("\\u00B5", "u").replace("\u00b5", "u").replace("\u03bc", "u").strip()
-    factor = _MICROMETRES.get(name)
-    try:
-        size = float(value) * factor  # type: ignore[arg-type, operator]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return size if 1e-9 < size < 1e9 else None
 
 
 def _per_unit(resolution: object) -> float | None:
