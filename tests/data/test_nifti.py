@@ -288,7 +288,9 @@ def test_a_file_cut_off_is_refused(tmp_path_factory, whole, suffix, kept):
     assert str(caught.value).startswith(f"{path} ")
 
 
-@given(flips=st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=6), packed=st.booleans())
+@given(
+    flips=st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=6), packed=st.booleans()
+)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_damaged_header_is_read_or_refused_in_one_line(tmp_path_factory, whole, flips, packed):
     content = bytearray(whole)

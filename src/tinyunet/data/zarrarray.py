@@ -6,7 +6,6 @@ References:
     Zarr 2 and 3, https://zarr-specs.readthedocs.io.
 """
 
-import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -47,9 +46,18 @@ class ZarrArray:
 
     def chunk_keys(self) -> Iterator[str]:
         """Names of the files of all chunks, relative to the folder."""
-        counts = (range(-(-size // chunk)) for size, chunk in zip(self.shape, self.chunks, strict=True))
-        for place in itertools.product(*counts):
+        counts = [-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True)]
+        for place in _places(counts):
             yield self.prefix + self.separator.join(map(str, place))
+
+
+def _places(counts: list[int]) -> Iterator[tuple[int, ...]]:
+    """Every place in a grid, one at a time; `itertools.product` would make lists of axes that may claim any length."""
+    if not counts:
+        yield ()
+    else:
+        for rest in _places(counts[:-1]):
+            yield from ((*rest, i) for i in range(counts[-1]))
 
 
 def files_inside(folder: Path) -> dict[str, Path]:

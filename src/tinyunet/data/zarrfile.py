@@ -74,7 +74,7 @@ def decode_zarr(path: Path, axes: str = "") -> tuple[Shaped[np.ndarray, "*space 
     zarr_header(path, axes)
     array, _, letters = _open(path, axes)
     check_chunks(array, path)
-    store = {"driver": "file", "path": f"{array.folder}/"}
+    store = {"driver": "file", "path": f"{array.folder.absolute()}/"}
     try:
         opened = tensorstore.open({"driver": array.driver, "kvstore": store}, open=True, read=True).result()
         if opened.shape != array.shape:
@@ -143,7 +143,7 @@ def encode_zarr(
     }
     spec = {
         "driver": "zarr3",
-        "kvstore": {"driver": "file", "path": f"{folder / '0'}/"},
+        "kvstore": {"driver": "file", "path": f"{folder.absolute() / '0'}/"},
         "metadata": metadata,
         "store_data_equal_to_fill_value": True,  # so that a chunk that is not there is one that was lost
     }
