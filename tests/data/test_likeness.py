@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyunet.data.likeness import ALIKE, SIDE, area_means, lookalikes, sketch
+from tinyunet.data.likeness import ALIKE, SIDE, area_means, lookalikes, projection, sketch
 
 
 def noise(seed, size=(90, 70), channels=1):
@@ -53,3 +53,9 @@ def test_pairs_are_found_across_blocks(monkeypatch):
     monkeypatch.setattr("tinyunet.data.likeness._BLOCK", 2)
     one, other = sketch(noise(0)), sketch(noise(1))
     assert lookalikes([one, other, None, other, one]) == [(0, 4), (1, 3)]
+
+
+def test_a_volume_is_sketched_by_the_means_of_its_slices():
+    volume = np.stack([noise(k) for k in range(3)])
+    np.testing.assert_allclose(sketch(volume), sketch(volume.mean(axis=0)), atol=1e-6)
+    np.testing.assert_allclose(projection(volume), volume.mean(axis=(0, -1)))

@@ -108,6 +108,8 @@ def _letters(series: TiffPageSeries, axes: str) -> list[str]:
             f"is a time series of {series.shape[long.index('T')]} images (axes {series.axes}); save one image per "
             "file, or name its pages as slices (in ImageJ: Image, Properties)."
         )
+    if series.axes.startswith("S") and "z" in axes and "c" not in axes:
+        long[0] = "Z"  # three or four slices are taken for planes of colours by some writers
     letters = [_KNOWN.get(axis, "") if axis else "" for axis in long]
     named = [letter for letter in letters if letter not in ("", "?")]
     if any(axis and axis not in _KNOWN for axis in long) or len({*named}) < len(named):
@@ -162,11 +164,12 @@ def _per_unit(resolution: object) -> float | None:
 
 def _decode_with_pillow(
     path: Path, series: TiffPageSeries, letters: list[str]
-) -> tuple[Shaped[np.ndarray, "h w c"], UInt8[np.ndarray, "n 3"] | None]:
+) -> tuple[Shaped[np.ndarray, "*space c"], UInt8[np.ndarray, "n 3"] | None]:
     """Pixels through libtiff, refused where Pillow would shorten 16 bits to 8, drop a channel or turn the image."""
     page = series.keyframe
     with TiffImageFile(path) as image:
-        array, colours = pixels(image), palette(image)
+        array = pixels(image) if len(series.pages) == 1 else _stacked(image, series, letters)
+        colours = palette(image)
     *space, channels = _sizes(series, letters)
     wanted = (*space, 3 if page.photometric in _TO_RGB else channels)
     dtype = np.dtype(np.uint8) if series.dtype == bool else np.dtype(series.dtype).newbyteorder("=")
@@ -180,6 +183,21 @@ def _decode_with_pillow(
     if page.photometric == PHOTOMETRIC.MINISWHITE and dtype == np.uint8:
         array = 255 - array  # Pillow turned the stored values round
     return array, colours
+
+
+def _stacked(image: TiffImageFile, series: TiffPageSeries, letters: list[str]) -> Shaped[np.ndarray, "*space c"]:
+    """The pixels of several pages; page by page, a shape that is refused, where channels do not lie in each pixel."""
+    frames: list[np.ndarray] = []
+    for page in series.pages:
+        assert page is not None  # as `_only_series` made sure of
+        image.seek(page.index)
+        frames.append(pixels(image))
+    array = np.stack(frames)
+    stored = [size for size, letter in zip(series.shape, letters, strict=True) if letter]
+    in_order = series.axes.endswith(("YX", "YXS")) and frames[0].shape[:2] == series.keyframe.shape[:2]
+    if not in_order or array.size != math.prod(stored):
+        return array
+    return channels_last(array.reshape(stored), "".join(letters))
 
 
 def _palette(page: TiffPage) -> UInt8[np.ndarray, "n 3"]:

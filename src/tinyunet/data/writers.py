@@ -212,7 +212,7 @@ def write_labels(
         _write_tiff(path, values, colours=values.ndim > labels.ndim)
 
 
-def write_nifti(path: Path, values: Shaped[np.ndarray, "z y x"], *, like: Path | None) -> None:
+def write_nifti(path: Path, values: Shaped[np.ndarray, "*space_and_rgb"], *, like: Path | None) -> None:
     """Write a volume that lies where another one does, whole or not at all.
 
     Args:
@@ -221,9 +221,9 @@ def write_nifti(path: Path, values: Shaped[np.ndarray, "z y x"], *, like: Path |
         like: The NIfTI file whose place in the world they take.
 
     Raises:
-        DataError: There is no such file, the values are colours, or the file cannot be written.
+        DataError: There is no such file, the values are colours or of another shape, or the file cannot be written.
     """
-    if like is None or values.ndim != 3:
+    if like is None or suffix(like) not in NIFTI_SUFFIXES or values.shape != read_header(like).shape:
         raise DataError(f"{shown(path)} wants one number for each voxel, and a NIfTI file whose place they take.")
     try:
         content = encode_nifti(values, like, compress=suffix(path) == ".nii.gz")
