@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinyunet.data import nifti
 from tinyunet.data.header import Unreadable
 from tinyunet.data.nifti import decode_nifti, encode_nifti, nifti_header
 from tinyunet.data.readers import read_header, read_image
@@ -286,6 +287,34 @@ def test_a_file_cut_off_is_refused(tmp_path_factory, whole, suffix, kept):
         read_image(path)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"{path} ")
+
+
+@given(data=st.data())
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_damaged_packed_file_is_refused_or_the_same(tmp_path_factory, whole, data):
+    content = bytearray(gzip.compress(whole, mtime=0))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(10, len(content) - 1))] = data.draw(st.integers(0, 255))
+    folder = tmp_path_factory.mktemp("packed")
+    (folder / "whole.nii").write_bytes(whole)
+    (folder / "a.nii.gz").write_bytes(content)
+    image = None
+    try:
+        image = read_image(folder / "a.nii.gz")
+    except DataError as error:
+        message = str(error)
+    if image is None:
+        assert re.fullmatch(rf"{re.escape(str(folder))}/a.nii.gz [^\n]*\.", message)
+    else:
+        np.testing.assert_array_equal(image, read_image(folder / "whole.nii"))
+
+
+def test_more_behind_the_voxels_is_read_up_to_a_bound(tmp_path, whole, monkeypatch):
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(whole + bytes(2**20)))
+    assert read_image(tmp_path / "a.nii.gz").size == 120
+    monkeypatch.setattr(nifti, "_MAX_TAIL_BYTES", 2**20)
+    with pytest.raises(DataError, match=r"holds more than 1048576 bytes after its voxels: export it again\.$"):
+        read_image(tmp_path / "a.nii.gz")
 
 
 @given(
