@@ -62,3 +62,10 @@ def test_strangers_are_those_far_below_the_usual():
     assert strangers([0.8, -0.7, 0.05, 0.9]) == [2]
     assert strangers([0.2, 0.3, 0.0]) == []  # where brightness says little, nothing is said
     assert strangers([]) == []
+
+
+def test_volumes_are_compared_by_the_means_of_their_slices():
+    image, mask = blobs(3)
+    flat = align(image, mask)
+    volume = align(np.stack([image - 5, image + 5]), np.stack([mask] * 2))
+    assert (volume.shift, volume.best) == (flat.shift, pytest.approx(flat.best))

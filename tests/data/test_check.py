@@ -4,10 +4,12 @@ import shutil
 import time
 from collections import Counter
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from reference import zarrs
 
 from tinyunet.data import check, sample
 from tinyunet.data.check import examine
@@ -410,3 +412,103 @@ def test_nuclei_are_told_apart(real_data):
     found = examine(real_data / "nuclei")
     assert found.problems == ()
     assert found.labelling.task == "instances"
+
+
+BRAIN = np.random.default_rng(0).integers(0, 255, (6, 7, 8)).astype(np.uint8)  # x, y, z
+
+
+@pytest.fixture
+def brains(tmp_path):
+    """A data set of four volumes with masks of two classes."""
+    root = tmp_path / "brains"
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(parents=True)
+    for name in "abcd":
+        save_brain(root / f"images/{name}.nii.gz", np.roll(BRAIN, ord(name), axis=0))
+        save_brain(root / f"masks/{name}.nii.gz", np.roll(BRAIN, ord(name), axis=0) > 100)
+    return root
+
+
+def save_brain(path, array, spacing=(1.0, 1.0, 2.0), shift=0.0):
+    affine = np.diag([*spacing, 1.0])
+    affine[0, 3] = shift
+    nibabel.save(nibabel.Nifti1Image(array.astype(np.uint8), affine), path)
+
+
+def test_volumes_are_understood(brains):
+    found = examine(brains)
+    assert found.problems == ()
+    assert found.fingerprint.sizes == {(8, 7, 6): 4}
+    assert found.fingerprint.spacings == {(2.0, 1.0, 1.0): 4}
+    assert found.fingerprint.dimensions == 3
+    assert sum(found.fingerprint.class_pixels) == 4 * 8 * 7 * 6
+    lines = found.lines()
+    assert "sizes     8×7×6 (4) (depth×height×width)" in lines
+    assert "spacing   2 × 1 × 1 (4)" in lines
+
+
+MISFITS = {
+    "{root}/masks/b.nii.gz must have the size of its image, 8×7×6, got 5×7×6 (depth×height×width). "
+    "Replace one of the two.": {"array": BRAIN[..., :5] > 100},
+    "{root}/masks/b.nii.gz must have the voxels of its image, 2 x 1 x 1, got 3 x 1 x 1 (z, y, x). "
+    "Resample the mask to its image, without interpolation.": {"array": BRAIN > 100, "spacing": (1.0, 1.0, 3.0)},
+    "{root}/masks/b.nii.gz must lie where its image does, got another affine: turned, or shifted by 4 mm. "
+    "Save the mask with the affine of its image.": {"array": BRAIN > 100, "shift": 4.0},
+}
+
+
+@pytest.mark.parametrize("message", MISFITS)
+def test_a_mask_that_lies_elsewhere_than_its_image(brains, message):
+    save_brain(brains / "masks/b.nii.gz", **MISFITS[message])
+    assert only_problem(brains) == message.format(root=brains)
+
+
+def test_an_image_among_volumes(brains):
+    save(brains / "images/e.png", IMAGE)
+    save(brains / "masks/e.png", MASK // 255)
+    assert only_problem(brains) == (
+        f"{brains}/images/e.png must be a volume of three as most are, got an image of two axes. Remove it, or keep "
+        "images and volumes in data sets of their own."
+    )
+
+
+def test_masks_of_floats_that_are_whole_are_fine_and_fractions_are_not(brains):
+    for name in "abcd":
+        mask = (np.roll(BRAIN, ord(name), axis=0) > 100).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(mask, np.diag([1.0, 1, 2, 1])), brains / f"masks/{name}.nii.gz")
+    assert examine(brains).problems == ()
+    mask[3, 2, 5] = 0.5
+    nibabel.save(nibabel.Nifti1Image(mask, np.diag([1.0, 1, 2, 1])), brains / "masks/d.nii.gz")
+    assert only_problem(brains) == (
+        f"{brains}/masks/d.nii.gz holds fractions, such as 0.5 at slice 5, row 2, column 3: a mask holds whole "
+        "numbers; if these are probabilities, save the class numbers instead."
+    )
+
+
+def test_axes_and_spacing_of_dataset_toml_serve_files_that_say_none(tmp_path):
+    for name in "abcd":
+        volume = np.roll(BRAIN, ord(name), axis=0)
+        save(tmp_path / f"images/{name}.npy", np.stack([volume, volume // 2]))
+        save(tmp_path / f"masks/{name}.npy", (volume > 100).astype(np.uint8))
+    declare(tmp_path, 'axes = "czyx"\nspacing = [3, 0.5, 0.5]')
+    found = examine(tmp_path)
+    assert found.problems == ()
+    assert found.fingerprint.sizes == {BRAIN.shape: 4}
+    assert found.fingerprint.spacings == {(3.0, 0.5, 0.5): 4}
+    assert found.channels.used == 2
+
+
+def test_folders_of_zarr_are_images_and_masks(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for name in "abcd":
+        volume = np.roll(BRAIN, ord(name), axis=0)
+        zarrs.write_image(tmp_path / f"images/{name}.ome.zarr", volume, "zyx", [2, 1, 1], version=2)
+        zarrs.write_image(tmp_path / f"masks/{name}.zarr", (volume > 100).astype(np.uint8), "zyx", [2, 1, 1], version=3)
+    found = examine(tmp_path)
+    assert found.problems == ()
+    assert found.fingerprint.spacings == {(2.0, 1.0, 1.0): 4}
+    (tmp_path / "masks/b.zarr/0/c/0/0/0").unlink()
+    assert only_problem(tmp_path).startswith(
+        f"{tmp_path}/masks/b.zarr lacks the chunk 0/c/0/0/0: the copy is incomplete."
+    )

@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from reference import zarrs
 
 from tinyunet.data.facts import MAX_VALUES, _compared, file_digest, image_facts, mask_facts, measure, tally
 from tinyunet.data.masks import RawMask
@@ -186,3 +188,72 @@ def test_a_digest_is_that_of_all_bytes(tmp_path, content):
 def test_a_file_that_has_gone_has_no_digest(tmp_path):
     with pytest.raises(DataError, match=r"^\S+/a cannot be opened: No such file or directory\.$"):
         file_digest(tmp_path / "a")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "a.zarr" / "c").mkdir(parents=True)
+    for name, content in {"zarr.json": b"{}", "c/0": b"abc", "c/1": b""}.items():
+        (tmp_path / "a.zarr" / name).write_bytes(content)
+    return tmp_path / "a.zarr"
+
+
+def test_the_digest_of_a_folder_is_that_of_its_files_in_the_order_of_their_names(folder, tmp_path):
+    before = file_digest(folder)
+    listed = [[name, hashlib.sha256((folder / name).read_bytes()).hexdigest()] for name in ("c/0", "c/1", "zarr.json")]
+    assert before == hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+    (folder / "c" / "1").rename(folder / "c" / "2")
+    assert file_digest(folder) != before
+    (folder / "c" / "2").rename(folder / "c" / "1")
+    folder.rename(tmp_path / "b.zarr")
+    assert file_digest(tmp_path / "b.zarr") == before
+
+
+def test_a_folder_with_a_link_has_no_digest(folder):
+    (folder / "c" / "2").symlink_to("/dev/zero")
+    with pytest.raises(DataError) as caught:
+        file_digest(folder)
+    assert str(caught.value) == f"{folder} holds '2', which is a link or no file; copy it with links followed."
+
+
+def test_the_numbers_of_a_volume_and_its_mask():
+    volume = np.arange(24, dtype=np.uint8).reshape(2, 3, 4, 1)
+    image = image_facts(volume)
+    assert (image.size, image.pixels, image.mean) == ((2, 3, 4), 24, (11.5,))
+    mask = mask_facts(RawMask(volume[..., 0].astype(np.int64) // 12, "ids"))
+    assert (mask.size, mask.counts) == ((2, 3, 4), {0: 12, 1: 12})
+
+
+def test_numbered_objects_of_a_volume_are_seen():
+    values = np.zeros((9, 9, 9), np.int64)
+    for number, place in enumerate(np.ndindex(3, 3, 3)):
+        z, y, x = (3 * i for i in place)
+        values[z, y, x] = values[z + 1, y + 1, x + 1] = number + 1  # which touch by a corner alone
+    assert mask_facts(RawMask(values, "ids")).objects
+    assert mask_facts(RawMask(values % 3, "ids")).objects is False
+
+
+@given(arrays.arrays(np.int64, (3, 6, 6), elements=st.sampled_from([0] * 20 + [255] * 10 + list(range(1, 30)))))
+def test_smeared_is_what_the_slow_way_says_of_any_volume(values):
+    assert mask_facts(RawMask(values, "ids")).smeared == looks_like_jpeg(values)
+
+
+def test_sizes_of_volumes_that_differ_are_a_problem(tmp_path):
+    np.save(tmp_path / "image.npy", np.zeros((2, 3, 4), np.uint8))
+    for shape, turned in (((2, 4, 3), " It looks turned by 90°."), ((3, 3, 4), "")):
+        np.save(tmp_path / "mask.npy", np.zeros(shape, np.uint8))
+        facts = measure(Sample("a", tmp_path / "image.npy", tmp_path / "mask.npy", axes="zyx"))
+        assert facts.problems == (
+            f"{tmp_path}/mask.npy must have the size of its image, 2×3×4, got {'×'.join(map(str, shape))} "
+            f"(depth×height×width).{turned} Replace one of the two.",
+        )
+
+
+def test_a_size_of_a_pixel_that_is_declared_is_not_held_against_a_mask_that_says_another(tmp_path):
+    np.save(tmp_path / "image.npy", np.zeros((2, 3, 4), np.uint8))
+    zarrs.write_image(tmp_path / "mask.zarr", np.ones((2, 3, 4), np.uint8), "zyx", [9, 9, 9], version=3)
+    sample = Sample("a", tmp_path / "image.npy", tmp_path / "mask.zarr", axes="zyx", spacing=(3.0, 1.0, 1.0))
+    facts = measure(sample)
+    assert facts.problems == ()
+    assert facts.image is not None
+    assert facts.image.spacing == (3.0, 1.0, 1.0)

@@ -53,6 +53,20 @@ def test_upper_case_suffixes_are_known(make):
     assert len(open_folder(make(*pairs("a.PNG", "b.Jpeg"))).samples) == 2
 
 
+def test_folders_of_zarr_are_files_among_the_others(make):
+    root = make(*pairs("a.zarr/zarr.json", "b.png"), "images/c.ome.zarr/.zattrs", "masks/c.tif")
+    samples = open_folder(root).samples
+    assert [(sample.name, sample.image.name) for sample in samples] == [
+        ("a", "a.zarr"),
+        ("b", "b.png"),
+        ("c", "c.ome.zarr"),
+    ]
+    make("images/b.ome.zarr/.zattrs")
+    assert problems_of(root) == [
+        f"{root}/images/b.png must have a stem of its own, got that of b.ome.zarr. Rename or remove one of the two."
+    ]
+
+
 @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._a.png", ".hidden.png"])
 def test_what_operating_systems_leave_is_ignored(make, name):
     root = make(*pairs("a.png", "b.png"), f"images/{name}", f"masks/{name}")

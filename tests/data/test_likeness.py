@@ -61,3 +61,9 @@ def test_pairs_are_found_across_blocks(monkeypatch):
     monkeypatch.setattr("tinyunet.data.likeness._BLOCK", 2)
     one, other = sketch(noise(0)), sketch(noise(1))
     assert lookalikes([one, other, None, other, one]) == [(0, 4), (1, 3)]
+
+
+def test_a_volume_is_sketched_by_the_means_of_its_slices():
+    volume = np.stack([noise(k) for k in range(3)])
+    np.testing.assert_allclose(sketch(volume), sketch(volume.mean(axis=0)), atol=1e-6)
+    np.testing.assert_allclose(projection(volume), volume.mean(axis=(0, -1)))

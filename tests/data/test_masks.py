@@ -89,3 +89,16 @@ def test_masks_without_a_meaning_are_refused(saved, text):
     with pytest.raises(DataError) as caught:
         read_mask(path)
     assert str(caught.value) in (f"{path} {text}", f"{path} is {text}")
+
+
+def test_fractions_in_a_volume_are_named_by_slice_row_and_column(saved):
+    array = np.zeros((4, 5, 6))
+    path = saved(array, "a.npy")
+    assert read_mask(path, axes="zyx").values.shape == (4, 5, 6)  # floats that are whole are fine
+    array[2, 3, 1] = 0.25
+    with pytest.raises(DataError) as caught:
+        read_mask(saved(array, "a.npy"), axes="zyx")
+    assert str(caught.value) == (
+        f"{path} holds fractions, such as 0.25 at slice 2, row 3, column 1: a mask holds whole numbers; "
+        "if these are probabilities, save the class numbers instead."
+    )

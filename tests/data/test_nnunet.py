@@ -1,6 +1,7 @@
 import json
 import re
 
+import nibabel
 import numpy as np
 import pytest
 from reference import tiny
@@ -97,3 +98,23 @@ def test_what_cannot_be_read_is_named(root, changes, message):
     write(root, **changes)
     with pytest.raises(DataError, match=re.escape(message)):
         open_folder(root)
+
+
+def test_volumes_are_read_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    for folder in ("imagesTr", "labelsTr"):
+        (tmp_path / folder).mkdir()
+    for name in "abcd":
+        for channel in range(2):
+            image = nibabel.Nifti1Image(rng.normal(size=(8, 7, 6)).astype(np.float32), affine)
+            nibabel.save(image, tmp_path / f"imagesTr/{name}_000{channel}.nii.gz")
+        mask = nibabel.Nifti1Image((np.arange(8 * 7 * 6).reshape(8, 7, 6) // 112).astype(np.uint8), affine)
+        nibabel.save(mask, tmp_path / f"labelsTr/{name}.nii.gz")
+    write(tmp_path, file_ending=".nii.gz")
+    found = examine(tmp_path)
+    assert found.problems == ()
+    assert [sample.name for sample in found.folder.samples] == list("abcd")
+    assert (found.fingerprint.sizes, found.fingerprint.spacings) == ({(6, 7, 8): 4}, {(2.0, 1.0, 1.0): 4})
+    assert found.channels.used == 2
+    assert found.fingerprint.class_pixels == (4 * 112,) * 3

@@ -19,6 +19,7 @@ from tinyunet.data.header import Header
 from tinyunet.data.readers import NIFTI_SUFFIXES, SUFFIXES, read_header, read_image, read_stored, shown, stem, suffix
 from tinyunet.errors import DataError
 
+FILES = [suffix for suffix in SUFFIXES if suffix != ".zarr"]  # which is a folder
 DTYPES = ["bool", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"]
 
 
@@ -68,7 +69,7 @@ def test_six_values_of_every_format_without_loss(tmp_path, suffix):
     assert read_header(path) == Header((2, 3), 1, "uint8")
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", FILES)
 @pytest.mark.parametrize("shape", [(12, 9), (12, 9, 3), (1, 1)])
 def test_header_says_what_the_image_is(tmp_path, suffix, shape):
     path = write(tmp_path / f"a{suffix}", encoded(suffix, shape=shape))
@@ -168,7 +169,7 @@ def test_folder_in_place_of_a_file(tmp_path):
     assert problem(tmp_path / "a.png") == f"{tmp_path}/a.png is not a file."
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", FILES)
 def test_empty_file(tmp_path, suffix):
     path = write(tmp_path / f"a{suffix}", b"")
     assert problem(path) == f"{path} is empty (0 bytes): copy or export it again."
@@ -184,7 +185,8 @@ def test_text_named_as_an_image(tmp_path):
 def test_suffix_that_is_not_known(tmp_path):
     path = write(tmp_path / "a.gif", b"GIF89a")
     assert problem(path) == (
-        f"{path} has a suffix that is not known. Known: .png, .jpg, .jpeg, .bmp, .tif, .tiff, .npy, .nii, .nii.gz."
+        f"{path} has a suffix that is not known. Known: .png, .jpg, .jpeg, .bmp, .tif, .tiff, .npy, "
+        ".nii, .nii.gz, .zarr."
     )
 
 
@@ -228,7 +230,7 @@ def test_value_beyond_float32(tmp_path):
         read_image(tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", FILES)
 def test_more_pixels_than_the_bound_are_refused_before_they_are_decoded(tmp_path, monkeypatch, suffix):
     path = write(tmp_path / f"a{suffix}", encoded(suffix))
     monkeypatch.setattr(header, "MAX_PIXELS", 12 * 9 - 1)
@@ -317,6 +319,11 @@ def test_numpy_file_without_pixels(tmp_path, shape):
         ("brain.nii.gz", "brain", ".nii.gz"),
         ("brain.v2.NII.GZ", "brain.v2", ".nii.gz"),
         ("brain.gz", "brain", ".gz"),
+        ("a.ome.zarr", "a", ".zarr"),
+        ("a.b.OME.Zarr", "a.b", ".zarr"),
+        ("a.zarr", "a", ".zarr"),
+        ("a.ome.tif", "a.ome", ".tif"),
+        ("ome.zarr", "ome", ".zarr"),
         ("brain", "brain", ""),
     ],
 )

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from reference import tiny
 
+from tinyunet.data.header import Geometry
 from tinyunet.data.readers import read_image
-from tinyunet.data.sample import Sample, sample_header, sample_image
+from tinyunet.data.sample import Sample, sample_header, sample_image, sample_mask
 from tinyunet.errors import DataError
 
 
@@ -38,3 +39,18 @@ def test_files_of_other_sizes_are_named(files, tmp_path):
     message = f"{tmp_path}/d.png is 4×7 pixels and {files[0]} 5×7; they must be equal."
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         sample_image(Sample("a", files[0], None, more=(tmp_path / "d.png",)))
+
+
+def test_axes_and_spacing_as_declared(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(24).reshape(2, 3, 4))
+    sample = Sample("a", tmp_path / "a.npy", tmp_path / "a.npy", axes="zyx", spacing=(2.0, 1.0, 1.0))
+    assert sample_image(sample).shape == (2, 3, 4, 1)
+    assert sample_mask(sample).values.shape == (2, 3, 4)
+    header = sample_header(sample)
+    assert (header.shape, header.geometry) == ((2, 3, 4), Geometry((2.0, 1.0, 1.0)))
+    assert sample_header(Sample("a", tmp_path / "a.npy", None)).geometry is None
+
+
+def test_a_sample_without_a_mask_has_none(files):
+    with pytest.raises(DataError, match=r"a\.png has no mask; it cannot be trained on or scored\.$"):
+        sample_mask(Sample("a", files[0], None))

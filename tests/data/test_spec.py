@@ -31,6 +31,10 @@ def test_every_key_is_read(spec):
     )
 
 
+def test_letters_of_axes_may_be_capitals(spec):
+    assert spec('axes = "ZYX"').axes == "zyx"
+
+
 def test_a_colour_is_a_hexadecimal_number(spec):
     classes = spec(TWO.replace("255", "0xFF0000")).classes
     assert classes is not None
@@ -65,6 +69,9 @@ def test_windows_line_endings_and_a_byte_order_mark_are_accepted(spec):
         ("spacing = [1, 0]", r"dataset.toml: `spacing` must be a list of positive numbers, got \[1, 0\]\."),
         ("spacing = 1.0", r"dataset.toml: `spacing` must be a list of positive numbers, got 1\.0\."),
         ("axes = 2", r"dataset.toml: `axes` must be a string such as \"zyx\", got 2\."),
+        ('axes = "tyx"', r"dataset.toml: `axes` must hold y and x, and may hold z \(slices\) .*; got 'tyx'\."),
+        ('axes = "zzyx"', r"dataset.toml: `axes` must hold y and x, .*; got 'zzyx'\."),
+        ('axes = "zx"', r"dataset.toml: `axes` must hold y and x, .*; got 'zx'\."),
         ("classes = 3", r"dataset.toml: `classes` must be a list of tables, .*got 3\."),
         ("classes = [1, 2]", r"class 0 must be a table with `name` and `value`, got 1\."),
         ('[[classes]]\nname = "a"\nvalue = 1', r"`classes` must hold at least 2 classes, got 1\. Add the background\."),

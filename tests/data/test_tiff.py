@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from tinyunet.data.header import Header, Unreadable
+from tinyunet.data.header import Geometry, Header, Unreadable
 from tinyunet.data.tiff import decode_tiff, tiff_header
 
 IMAGE = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
@@ -201,3 +201,182 @@ def test_layout_that_pillow_would_change_is_refused(tmp_path, content):
         r"save it without compression or with Deflate \(zip\)\.$",
     ):
         decode_tiff(tmp_path / "a.tif")
+
+
+STACK = np.arange(7 * 4 * 5, dtype=np.uint8).reshape(7, 4, 5)
+CHANNELS = np.arange(7 * 2 * 4 * 5, dtype=np.uint16).reshape(7, 2, 4, 5)  # z, c, y, x
+
+
+def read(path, axes=""):
+    """The pixels, which are what the header says."""
+    array, _ = decode_tiff(path, axes)
+    header = tiff_header(path, axes)
+    assert (*header.shape, header.channels) == array.shape
+    assert header.dtype == array.dtype.name
+    return array, header.geometry
+
+
+def write_ome(path, array, axes, **metadata):
+    tifffile.imwrite(path, array, ome=True, photometric="minisblack", metadata={"axes": axes, **metadata})
+    return path
+
+
+def write_imagej(path, array, axes, **metadata):
+    tifffile.imwrite(path, array, imagej=True, resolution=(4.0, 2.0), metadata={"axes": axes, **metadata})
+    return path
+
+
+def sizes(z=None, y=None, x=None, unit="µm"):
+    given = {"Z": z, "Y": y, "X": x}
+    table = {f"PhysicalSize{axis}": size for axis, size in given.items() if size is not None}
+    return table | {f"{name}Unit": unit for name in table}
+
+
+def test_slices_named_by_ome_are_a_volume_with_its_spacing(tmp_path):
+    array, geometry = read(write_ome(tmp_path / "a.tif", STACK, "ZYX", **sizes(2.0, 0.5, 0.25)))
+    np.testing.assert_array_equal(array[..., 0], STACK)
+    assert geometry == Geometry((2.0, 0.5, 0.25))
+
+
+def test_slices_named_by_imagej_are_a_volume_with_its_spacing(tmp_path):
+    array, geometry = read(write_imagej(tmp_path / "a.tif", STACK, "ZYX", spacing=3.0, unit="micron"))
+    np.testing.assert_array_equal(array[..., 0], STACK)
+    assert geometry == Geometry((3.0, 0.5, 0.25))
+
+
+@pytest.mark.parametrize("write", [write_ome, write_imagej])
+def test_channels_of_a_volume_come_last(tmp_path, write):
+    array, _ = read(write(tmp_path / "a.tif", CHANNELS, "ZCYX"))
+    np.testing.assert_array_equal(array, CHANNELS.transpose(0, 2, 3, 1))
+
+
+def test_slices_in_colour(tmp_path):
+    stack = np.stack([IMAGE, IMAGE[::-1]])
+    tifffile.imwrite(tmp_path / "a.tif", stack, ome=True, photometric="rgb", metadata={"axes": "ZYXS"})
+    np.testing.assert_array_equal(read(tmp_path / "a.tif")[0], stack)
+
+
+@pytest.mark.parametrize(
+    ("units", "spacing"),
+    [
+        ({"Z": "nm", "Y": "µm", "X": "mm"}, (0.002, 0.5, 250.0)),
+        ({"Z": "µm", "Y": "&#181;m", "X": "um"}, (2.0, 0.5, 0.25)),
+        ({"Z": "pixel", "Y": "µm", "X": "µm"}, None),
+        ({"Z": "reference frame", "Y": "µm", "X": "µm"}, None),
+        ({"Y": "nm"}, (2.0, 0.0005, 0.25)),  # micrometres where none is given
+    ],
+)
+def test_units_of_ome_may_differ_between_axes(tmp_path, units, spacing):
+    text = tifffile.OmeXml()
+    text.addimage("uint8", STACK.shape, (7, 1, 1, 4, 5, 1), axes="ZYX")
+    more = {"PhysicalSizeZ": 2.0, "PhysicalSizeY": 0.5, "PhysicalSizeX": 0.25}
+    more |= {f"PhysicalSize{axis}Unit": unit for axis, unit in units.items()}
+    attributes = " ".join(f'{name}="{value}"' for name, value in more.items())
+    described = text.tostring().replace("<Pixels ", f"<Pixels {attributes} ").encode()
+    tifffile.imwrite(tmp_path / "a.tif", STACK, photometric="minisblack", description=described, metadata=None)
+    geometry = read(tmp_path / "a.tif")[1]
+    assert (geometry and geometry.spacing) == (spacing and pytest.approx(spacing))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spacing"),
+    [
+        ({"spacing": 3.0, "unit": "nm"}, (0.003, 0.0005, 0.00025)),
+        ({"spacing": 3.0, "unit": "\\u00B5m"}, (3.0, 0.5, 0.25)),
+        ({"spacing": 3.0, "unit": "micron", "yunit": "mm", "zunit": "nm"}, (0.003, 500.0, 0.25)),
+        ({"spacing": 3.0, "unit": "pixel"}, None),
+        ({"spacing": 3.0}, None),
+        ({"unit": "um"}, None),
+        ({"spacing": -3.0, "unit": "um"}, None),
+        ({"spacing": "nan", "unit": "um"}, None),
+        ({"spacing": "9" * 400, "unit": "um"}, None),
+        ({"spacing": "one", "unit": 3}, None),
+    ],
+)
+def test_units_of_imagej(tmp_path, metadata, spacing):
+    geometry = read(write_imagej(tmp_path / "a.tif", STACK, "ZYX", **metadata))[1]
+    assert (geometry and geometry.spacing) == (spacing and pytest.approx(spacing))
+
+
+def test_images_have_a_size_of_a_pixel_too(tmp_path):
+    assert read(write_ome(tmp_path / "a.tif", STACK[0], "YX", **sizes(y=0.5, x=0.25)))[1] == Geometry((0.5, 0.25))
+    assert read(write_ome(tmp_path / "b.tif", STACK[0], "YX", **sizes(x=0.25)))[1] is None
+    assert read(write_ome(tmp_path / "c.tif", STACK, "ZYX", **sizes(y=0.5, x=0.25)))[1] is None
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<Pixels " * 20_000,
+        "<Pixels " + "a" * 200_000,
+        "<Pixels " + 'PhysicalSizeX="' * 10_000 + ">",
+        '<Pixels PhysicalSizeX="1e999999" PhysicalSizeY="-" PhysicalSizeYUnit="&#x110000;">',
+    ],
+    ids=["many", "long", "quotes", "numbers"],
+)
+def test_hostile_metadata_neither_crash_nor_hang(tmp_path, hostile):
+    text = f"<?xml version='1.0'?><OME>{hostile}</OME>"
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0], description=text.encode(), metadata=None)
+    array, geometry = decode_tiff(tmp_path / "a.tif")[0], tiff_header(tmp_path / "a.tif").geometry
+    np.testing.assert_array_equal(array[..., 0], STACK[0])
+    assert geometry is None
+
+
+@pytest.mark.parametrize("metadata", [None, {}], ids=["plain", "by tifffile"])
+def test_pages_that_nothing_names_are_what_is_declared(tmp_path, metadata):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, photometric="minisblack", metadata=metadata)
+    for axes in ("", "yx"):
+        with pytest.raises(Unreadable, match=r'^holds 7 pages \(axes [IQ]YX\), .* a stack set axes = "zyx"'):
+            tiff_header(path, axes)
+    for axes in ("zyx", "czyx", "zyxc"):  # of which the last two have one axis less, as masks have
+        np.testing.assert_array_equal(read(path, axes)[0], STACK[..., None])
+    for axes in ("cyx", "yxc"):
+        np.testing.assert_array_equal(read(path, axes)[0], STACK.transpose(1, 2, 0))
+
+
+def test_pages_of_two_axes_that_nothing_names(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", CHANNELS, photometric="minisblack")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif", "zcyx")[0], CHANNELS.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(read(tmp_path / "a.tif", "czyx")[0], CHANNELS.transpose(1, 2, 3, 0))
+    with pytest.raises(Unreadable, match=r"^holds 14 pages \(axes QQYX\)"):
+        tiff_header(tmp_path / "a.tif", "zyx")
+
+
+@pytest.mark.parametrize("slices", [3, 4])
+def test_a_few_slices_are_not_taken_for_colours_where_volumes_are_declared(tmp_path, slices):
+    tifffile.imwrite(tmp_path / "a.tif", STACK[:slices], photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif", "zyx")[0], STACK[:slices, ..., None])
+    np.testing.assert_array_equal(read(tmp_path / "a.tif")[0], STACK[:slices].transpose(1, 2, 0))
+
+
+def test_what_a_file_names_wins_over_what_is_declared(tmp_path):
+    np.testing.assert_array_equal(read(write_ome(tmp_path / "a.tif", STACK, "ZYX"), "cyx")[0], STACK[..., None])
+
+
+@pytest.mark.parametrize("write", [write_ome, write_imagej])
+@pytest.mark.parametrize("axes", ["", "zyx"])
+def test_a_time_series_is_refused(tmp_path, write, axes):
+    path = write(tmp_path / "a.tif", STACK, "TYX")
+    for function in (tiff_header, decode_tiff):
+        with pytest.raises(Unreadable) as caught:
+            function(path, axes)
+        assert str(caught.value) == (
+            "is a time series of 7 images (axes TYX); save one image per file, or name its pages as slices (in ImageJ: "
+            "Image, Properties)."
+        )
+
+
+def test_axes_of_other_kinds_are_refused(tmp_path):
+    with pytest.raises(
+        Unreadable, match=r"^has the axes HYX, of which only z, y, x and one of channels are read\. Save"
+    ):
+        tiff_header(write_ome(tmp_path / "a.tif", STACK, "HYX"), "zyx")
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("array", [STACK, CHANNELS[:, 0] * 300, np.stack([IMAGE, IMAGE[::-1]])])
+def test_stacks_of_any_compression_are_read(tmp_path, compression, array):
+    first, *others = (Image.fromarray(page) for page in array)
+    first.save(tmp_path / "a.tif", compression=compression, save_all=True, append_images=others)
+    np.testing.assert_array_equal(read(tmp_path / "a.tif", "zyx")[0], array.reshape(*array.shape[:3], -1))

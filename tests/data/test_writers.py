@@ -3,6 +3,7 @@ import os
 import stat
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -10,11 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from reference import zarrs
 
 from tinyunet.data.labelling import IGNORE, ClassInfo, Labelling
 from tinyunet.data.masks import read_mask
-from tinyunet.data.readers import read_image
-from tinyunet.data.writers import replace_file, write_array, write_bytes, write_labels, write_png, write_text
+from tinyunet.data.readers import read_header, read_image
+from tinyunet.data.writers import (
+    replace_file,
+    replace_folder,
+    write_array,
+    write_bytes,
+    write_labels,
+    write_png,
+    write_text,
+    write_zarr,
+)
+from tinyunet.data.zarrarray import files_inside
+from tinyunet.data.zarrfile import Axis, zarr_axes
 from tinyunet.errors import DataError
 
 BINARY = Labelling("semantic", (ClassInfo("membrane", 0, "#000000"), ClassInfo("cell", 255, "#ffffff")))
@@ -204,7 +217,7 @@ def test_formats_that_would_change_labels(tmp_path, suffix):
     with pytest.raises(DataError) as caught:
         write_labels(tmp_path / f"a{suffix}", LABELS, BINARY)
     assert str(caught.value) == (
-        f"{tmp_path}/a{suffix} cannot hold labels without loss. Known: .png, .tif, .tiff, .npy, .nii, .nii.gz."
+        f"{tmp_path}/a{suffix} cannot hold labels without loss. Known: .png, .tif, .tiff, .npy, .nii, .nii.gz, .zarr."
     )
 
 
@@ -216,3 +229,135 @@ def test_values_that_no_png_holds(tmp_path, value, dtype):
     assert str(caught.value) == f"{tmp_path}/a.png cannot hold values of type {dtype}: write .tif or .npy instead."
     write_labels(tmp_path / "a.tif", LABELS, labelling)
     assert set(np.unique(read_mask(tmp_path / "a.tif").values)) == {255, value}
+
+
+VOLUME = np.random.default_rng(0).integers(0, 2, (3, 4, 5)).astype(np.int32)
+COLOURS = Labelling("semantic", (ClassInfo("a", 0, "#000000"), ClassInfo("b", 0x102030, "#102030")), kind="rgb")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".zarr", ".ome.zarr", ".npy"])
+@pytest.mark.parametrize("labelling", [BINARY, COLOURS], ids=["ids", "rgb"])
+def test_labels_of_a_volume_come_back(tmp_path, suffix, labelling):
+    path = tmp_path / f"a{suffix}"
+    write_labels(path, VOLUME, labelling)
+    mask = read_mask(path, axes="zyx" if suffix == ".npy" else "")
+    assert mask.kind == labelling.kind
+    np.testing.assert_array_equal(labelling.encode(mask, where="a"), VOLUME)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_labels_of_nifti_lie_where_their_image_does(tmp_path, suffix):
+    affine = np.array([[0, 0, -2.0, 5], [-1.0, 0, 0, 6], [0, 3.0, 0, 7], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 3, 5), np.float32), affine), tmp_path / "image.nii.gz")
+    path = tmp_path / f"a{suffix}"
+    for _ in range(2):
+        write_labels(path, VOLUME, BINARY, like=tmp_path / "image.nii.gz")
+    np.testing.assert_array_equal(BINARY.encode(read_mask(path), where="a"), VOLUME)
+    assert read_header(path).geometry == read_header(tmp_path / "image.nii.gz").geometry
+    np.testing.assert_array_equal(nibabel.load(path).affine, affine)
+    assert {file.name for file in tmp_path.iterdir()} == {"image.nii.gz", path.name}
+
+
+def test_nifti_wants_numbers_and_a_place(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.zeros((5, 4, 3), np.float32), np.eye(4)), tmp_path / "image.nii")
+    write_zarr(tmp_path / "image.zarr", VOLUME)
+    image = tmp_path / "image.nii"
+    for labels, labelling, like in (
+        (VOLUME, BINARY, None),
+        (VOLUME, BINARY, tmp_path / "image.zarr"),
+        (VOLUME, COLOURS, image),
+        (VOLUME[1:], BINARY, image),
+        (LABELS, COLOURS, image),
+    ):
+        with pytest.raises(DataError) as caught:
+            write_labels(tmp_path / "a.nii", labels, labelling, like=like)
+        assert str(caught.value) == (
+            f"{tmp_path}/a.nii wants one number for each voxel, and a NIfTI file whose place they take."
+        )
+
+
+def test_no_png_holds_a_volume(tmp_path):
+    with pytest.raises(DataError) as caught:
+        write_labels(tmp_path / "a.png", VOLUME, BINARY)
+    assert str(caught.value) == f"{tmp_path}/a.png cannot hold a volume: write .tif, .zarr or .npy instead."
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_labels_of_zarr_have_the_axes_of_their_image(tmp_path, version):
+    image = zarrs.write_image(
+        tmp_path / "image.zarr", np.zeros((1, 2, 3, 4, 5), np.uint16), "tczyx", [9, 1, 2, 0.5, 0.25], version=version
+    )
+    write_labels(tmp_path / "a.zarr", VOLUME, BINARY, like=image)
+    assert read_header(tmp_path / "a.zarr").geometry == read_header(image).geometry
+    assert zarr_axes(tmp_path / "a.zarr") == tuple(
+        Axis(letter, "micrometer", scale) for letter, scale in zip("zyx", (2.0, 0.5, 0.25), strict=True)
+    )
+
+
+def test_labels_of_zarr_take_the_spacing_of_other_formats(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.zeros((5, 4, 3), np.uint8), np.diag([1.0, 2, 3, 1])), tmp_path / "image.nii")
+    write_labels(tmp_path / "a.zarr", VOLUME, BINARY, like=tmp_path / "image.nii")
+    assert zarr_axes(tmp_path / "a.zarr") == tuple(
+        Axis(x, "millimeter", k) for x, k in zip("zyx", (3.0, 2.0, 1.0), strict=True)
+    )
+    np.save(tmp_path / "image.npy", np.zeros((4, 5)))
+    write_labels(tmp_path / "b.zarr", LABELS, BINARY, like=tmp_path / "image.npy")
+    assert zarr_axes(tmp_path / "b.zarr") == (Axis("y"), Axis("x"))
+    assert read_header(tmp_path / "b.zarr").geometry is None
+
+
+def test_equal_labels_give_equal_folders_and_replace_the_old_one(tmp_path):
+    path = tmp_path / "a.zarr"
+    found = []
+    for _ in range(2):
+        write_labels(path, VOLUME, BINARY)
+        found.append({name: file.read_bytes() for name, file in files_inside(path).items()})
+        (path / "old").write_bytes(b"old")
+    assert found[0] == found[1]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_failure_leaves_the_old_folder_and_no_other(tmp_path, error):
+    write_zarr(tmp_path / "a.zarr", VOLUME)
+
+    def fail_halfway():
+        with replace_folder(tmp_path / "a.zarr") as temporary:
+            (temporary / "half").write_bytes(b"half")
+            raise error
+
+    with pytest.raises(DataError if error is OSError else error):
+        fail_halfway()
+    assert [file.name for file in tmp_path.iterdir()] == ["a.zarr"]
+    np.testing.assert_array_equal(read_image(tmp_path / "a.zarr")[..., 0], VOLUME)
+
+
+def test_a_folder_that_cannot_be_moved_into_place_leaves_the_old_one(tmp_path, monkeypatch):
+    write_zarr(tmp_path / "a.zarr", VOLUME)
+    real = Path.replace
+    moved = []
+
+    def fail_once(self, target):
+        moved.append(self)
+        if len(moved) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_once)
+    with pytest.raises(DataError, match=r"a\.zarr cannot be written: No space left on device\. Free some space"):
+        write_zarr(tmp_path / "a.zarr", VOLUME + 1)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.zarr"]
+    np.testing.assert_array_equal(read_image(tmp_path / "a.zarr")[..., 0], VOLUME)
+
+
+def test_a_link_is_replaced_not_what_it_points_to(tmp_path):
+    write_zarr(tmp_path / "other.zarr", VOLUME)
+    (tmp_path / "a.zarr").symlink_to(tmp_path / "other.zarr")
+    with pytest.raises(DataError, match=r"a\.zarr cannot be written: "):
+        write_zarr(tmp_path / "a.zarr", VOLUME + 1)
+    np.testing.assert_array_equal(read_image(tmp_path / "other.zarr")[..., 0], VOLUME)
+
+
+def test_a_folder_in_a_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(DataError, match=r"^\S+/none/a\.zarr cannot be written: No such file or directory\. Make the"):
+        write_zarr(tmp_path / "none" / "a.zarr", VOLUME)

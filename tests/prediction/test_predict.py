@@ -163,7 +163,7 @@ def test_a_blended_constant_stays_constant_under_a_norm_over_the_tile(height, wi
         return tiles - mean + 0.25
 
     image = np.full((height, width, 1), 3, np.float32)
-    spec = TileSpec(ladder=(8, 16), halo=0, multiple=4, batch=1, blend=True)
+    spec = TileSpec(ladder=(8, 16), halo=0, multiple=4, batch=1, blend=True, fill=True)
     np.testing.assert_allclose(predict_probabilities(forward, image, spec, classes=1), 0.25, rtol=1e-6)
 
 

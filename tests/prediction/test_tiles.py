@@ -132,7 +132,7 @@ def test_reads_repeat_the_edge_to_the_next_multiple_and_end(height, width, optio
 
 
 def test_a_blended_tile_larger_than_the_image_is_filled_with_its_edge():
-    grid = plan_grid((2,), TileSpec(ladder=(6,), halo=0, multiple=2, batch=1, blend=True))
+    grid = plan_grid((2,), TileSpec(ladder=(6,), halo=0, multiple=2, batch=1, blend=True, fill=True))
     pixels, valid = read_tile(np.array([[4], [5]]), grid, next(iter(grid)))
     assert pixels[:, 0].tolist() == [4, 5, 5, 5, 5, 5]
     assert valid.all()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tinyunet.models.presets import PRESETS, ModelConfig
-from tinyunet.prediction.tiles import plan_axis
-from tinyunet.runs.build import build_model, build_probabilities, build_tiles
+from tinyunet.prediction.tiles import plan_axis, plan_grid
+from tinyunet.runs.build import TILE_VOXELS, build_model, build_probabilities, build_tiles
 from tinyunet.training.state import initial_variables
 
 # Every combination of what decides how an image is cut.
@@ -39,20 +39,39 @@ def check(config, spec):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_tiles_of_every_preset_are_legal(name):
-    check(PRESETS[name], build_tiles(PRESETS[name]))
+    check(PRESETS[name], *build_tiles(PRESETS[name], (256, 256))[:1])
 
 
 def test_the_tiles_of_every_option_are_legal():
     for config in TILED:
-        check(config, build_tiles(config))
+        check(config, *build_tiles(config, (256, 256))[:1])
 
 
 def test_the_tiles_by_hand():
-    spec = build_tiles(ModelConfig(depth=2))
+    spec, _ = build_tiles(ModelConfig(depth=2), (256, 256))
     assert (spec.ladder, spec.halo, spec.multiple, spec.border) == ((256, 512), 13, 4, "valid-map")
     # The paper's network loses 92 pixels on each side: 572 become 388.
-    paper = build_tiles(PRESETS["unet2015"])
+    paper, _ = build_tiles(PRESETS["unet2015"], (256, 256))
     assert (paper.halo, paper.border) == (92, "mirror")
+
+
+@pytest.mark.parametrize("patch", [(40, 56, 40), (5, 64, 64), (16, 128, 128)])
+@pytest.mark.parametrize("options", [{}, {"hold": (2, 0, 0)}, {"norm": "instance"}, {"padding": "valid"}], ids=str)
+def test_the_tiles_of_volumes_are_legal_and_blended(patch, options):
+    config = ModelConfig(depth=3, **options)
+    specs = build_tiles(config, patch)
+    for side, spec, topology in zip(patch, specs, config.unet().topologies(3), strict=True):
+        assert spec.blend
+        assert spec.fill == (config.norm == "instance")
+        assert spec.ladder[0] - 2 * spec.lost >= side
+        assert all(topology.output_size(size) == size - 2 * spec.lost for size in spec.ladder)
+    # Every axis at its largest is a tile that memory holds, up to rounding to what the network takes.
+    assert np.prod([spec.ladder[-1] - 2 * spec.lost for spec in specs]) <= 2 * TILE_VOXELS
+
+
+def test_a_volume_a_little_larger_than_the_patch_is_one_tile():
+    grid = plan_grid((47, 59, 43), build_tiles(ModelConfig(depth=3), (40, 56, 40)))
+    assert (grid.tile_shape, len(grid)) == ((48, 72, 48), 1)
 
 
 @pytest.mark.parametrize("name", PRESETS)

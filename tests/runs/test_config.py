@@ -40,6 +40,8 @@ FULL = Config(
         channels=ChannelRule(drop_alpha=True, collapse_grey=True, used=1),
         normalisation=Normalisation("dataset", (0.1, 1e-300), (1 / 3, 2.0)),
         split=Split(("a", "b\\n"), ("c",), ("d",), ("e",), ("A note.",)),
+        axes="czyx",
+        spacing=(2.5, 1.0, 1.0),
     ),
     model=ModelConfig(
         features=3,

@@ -9,6 +9,7 @@ from PIL import Image
 from reference import tiny
 
 from tinyunet.data.masks import read_mask
+from tinyunet.data.readers import SUFFIXES
 from tinyunet.errors import DataError
 from tinyunet.evaluation.display import to_display
 from tinyunet.evaluation.overlay import overlay
@@ -169,7 +170,7 @@ def test_everything_wrong_with_the_inputs_is_said(tmp_path):
     with pytest.raises(DataError) as error:
         plan_jobs([tmp_path / "empty", tmp_path / "none.png"], tmp_path / "out")
     assert error.value.problems == (
-        f"{tmp_path}/empty holds no images; known suffixes are .png, .jpg, .jpeg, .bmp, .tif, .tiff, .npy.",
+        f"{tmp_path}/empty holds no images; known suffixes are {', '.join(SUFFIXES)}.",
         f"There is no file or folder {tmp_path}/none.png.",
     )
     assert not (tmp_path / "out").exists()

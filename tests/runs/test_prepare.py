@@ -41,8 +41,9 @@ def test_nothing_is_left_open(root):
         normalisation=Normalisation("image"),
         split=found.split,
     )
-    assert examination == found
-    assert dataclasses.replace(config, data=DataConfig()) == Config(seed=3)
+    assert dataclasses.replace(examination, notes=found.notes) == found
+    batches = dataclasses.replace(Config().batches, patch=(256, 256), margin=(32, 32))
+    assert dataclasses.replace(config, data=DataConfig()) == Config(seed=3, batches=batches)
 
 
 def test_the_split_is_drawn_from_the_seed(root):

@@ -1,6 +1,7 @@
 """What one image and its mask are, in numbers: all that is kept of the pixels once a file has been read."""
 
 import hashlib
+import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,13 +10,14 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from tinyunet.data.alignment import Alignment, align
-from tinyunet.data.header import Geometry, corners
+from tinyunet.data.header import Geometry, Unreadable, corners
 from tinyunet.data.likeness import sketch
 from tinyunet.data.masks import Kind, RawMask
 from tinyunet.data.normalise import has_opaque_alpha, is_grey
 from tinyunet.data.readers import read_header, shown
 from tinyunet.data.sample import Sample, sample_header, sample_image, sample_mask
 from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects
+from tinyunet.data.zarrarray import files_inside
 from tinyunet.errors import DataError
 
 MAX_VALUES = 1024  # so many different mask values are kept for each mask: more than any set of classes holds
@@ -197,13 +199,15 @@ def _commonest(values: Int64[np.ndarray, "*space"]) -> int:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal; neither its name nor its times matter.
 
+    Of a folder, it is that over the names within it, in their order, and the digests of these files.
+
     A file that has just been decoded comes from the system's cache, so that the disk is read once.
 
     Args:
-        path: The file.
+        path: The file, or the folder.
 
     Raises:
-        DataError: The file cannot be opened.
+        DataError: The file cannot be opened, or the folder holds links.
 
     Example:
         >>> import tempfile
@@ -217,8 +221,13 @@ def file_digest(path: Path) -> str:
         NIST (2015), FIPS 180-4, Secure hash standard, section 6.2.
     """
     try:
+        if path.is_dir():
+            inside = [[name, file_digest(file)] for name, file in files_inside(path).items()]
+            return hashlib.sha256(json.dumps(inside).encode()).hexdigest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except Unreadable as refusal:
+        raise DataError(f"{shown(path)} {refusal}") from None
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be opened: {error.strerror}.") from error
 

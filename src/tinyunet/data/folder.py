@@ -162,7 +162,7 @@ def _files(folder: Path, problems: list[str]) -> dict[str, Path]:
         if _is_system(path):
             continue
         name = shown(path)
-        if path.is_dir():
+        if path.is_dir() and suffix(path) != ".zarr":
             problems.append(f"{name} must be a file, got a folder. Move its files to {shown(folder)}, or it away.")
         elif suffix(path) not in SUFFIXES:
             known = ", ".join(SUFFIXES)

@@ -1,6 +1,7 @@
 """NIfTI volumes to arrays and back, aligned: axes z, y, x that point to the head, the front and the right hand."""
 
 import gzip
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ SIGNATURES = (
     b"\x1f\x8b",  # gzip
 )
 _SPACING = (1e-6, 1e6)
+_MAX_TAIL_BYTES = 2**30
 _CANONICAL = np.array([[0, 1], [1, 1], [2, 1]], np.float64)  # x to the right, y to the front, z to the head
 
 
@@ -55,9 +57,12 @@ def decode_nifti(path: Path, axes: str = "") -> tuple[Shaped[np.ndarray, "z y x 
     """
     from nibabel.orientations import apply_orientation
 
-    image = _open(path)
-    places, channels = _layout(image)
-    values = np.asanyarray(image.dataobj).reshape(*places, channels)
+    with gzip.open(path) if _is_packed(path) else nullcontext() as file:
+        image = _open(path, file)
+        places, channels = _layout(image)
+        values = np.asanyarray(image.dataobj).reshape(*places, channels)
+        if file is not None:
+            _read_to_the_end(file)
     turned = apply_orientation(values, _orientation(image))
     return np.ascontiguousarray(turned.transpose(2, 1, 0, 3), dtype=_dtype(image)), None
 
@@ -89,16 +94,31 @@ def encode_nifti(
     return gzip.compress(content, mtime=0) if compress else content
 
 
-def _open(path: Path) -> "Nifti1Image":
+def _open(path: Path, file: gzip.GzipFile | None = None) -> "Nifti1Image":
+    """The image of a file, from the same file opened already where there is such."""
+    from nibabel.fileholders import FileHolder
     from nibabel.nifti1 import Nifti1Image
     from nibabel.nifti2 import Nifti2Image
 
-    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-        start = file.read(4)
+    with gzip.open(path) if _is_packed(path) else path.open("rb") as beginning:
+        start = beginning.read(4)
     two = start in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")
-    image = (Nifti2Image if two else Nifti1Image).from_filename(path)
+    kind = Nifti2Image if two else Nifti1Image
+    image = kind.from_filename(path) if file is None else kind.from_file_map({"image": FileHolder(fileobj=file)})
     _check_affine(image)
     return image
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _read_to_the_end(file: gzip.GzipFile) -> None:
+    """Read what is left, for gzip keeps its check sum behind the last voxel, where nibabel never looks."""
+    for _ in range(_MAX_TAIL_BYTES >> 20):
+        if not file.read(1 << 20):
+            return
+    raise Unreadable(f"holds more than {_MAX_TAIL_BYTES} bytes after its voxels: export it again.")
 
 
 def _check_affine(image: Any) -> None:

@@ -64,7 +64,7 @@ def scan_nnunet(root: Path) -> tuple[list[Sample], dict[str, str], DatasetSpec, 
                 continue
             mask = masks / f"{name}{ending}"
             first, *more = (files[k] for k in range(channels))
-            if not mask.is_file() and use == "train":
+            if not mask.exists() and use == "train":
                 problems.append(
                     f"{shown(first)} must have a mask {shown(mask)}, got none. Add it, or remove the image."
                 )
@@ -72,8 +72,8 @@ def scan_nnunet(root: Path) -> tuple[list[Sample], dict[str, str], DatasetSpec, 
             if name in declared:
                 problems.append(f"{shown(first)} must have a name of its own, got that of a training image. Rename it.")
                 continue
-            samples.append(Sample(name, first, mask if mask.is_file() else None, tuple(more)))
-            declared[name] = use if mask.is_file() else "unlabelled"
+            samples.append(Sample(name, first, mask if mask.exists() else None, tuple(more)))
+            declared[name] = use if mask.exists() else "unlabelled"
     samples.sort(key=lambda sample: sample.name)
     return samples, declared, spec, problems
 

@@ -9,13 +9,13 @@ from typing import NamedTuple, SupportsInt
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from tinyunet.data import nifti, numpyfile, raster, tiff
+from tinyunet.data import nifti, numpyfile, raster, tiff, zarrfile
 from tinyunet.data.header import Header, Unreadable
 from tinyunet.errors import DataError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".npy", *NIFTI_SUFFIXES)
-"""Suffixes of the files that can be read, in lower case; upper case is accepted too."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".npy", *NIFTI_SUFFIXES, ".zarr")
+"""Suffixes of the files (and folders, of zarr) that can be read, in lower case; upper case is accepted too."""
 
 _WHOLE_AGAIN = "It is damaged or cut off: copy or export it again."
 
@@ -127,21 +127,22 @@ def stem(path: Path) -> str:
     Example:
         >>> stem(Path("images/cell.07.PNG"))
         'cell.07'
-        >>> stem(Path("images/brain.nii.gz"))
-        'brain'
+        >>> stem(Path("images/brain.nii.gz")), stem(Path("a.ome.zarr"))
+        ('brain', 'a')
     """
     return path.name.removesuffix(suffix(path, keep_case=True))
 
 
 def suffix(path: Path, *, keep_case: bool = False) -> str:
-    """What tells a file's format: the last part of its name, in lower case; `.nii.gz` is one.
+    """What tells a file's format: the last part of its name, in lower case; `.nii.gz` is one, `.ome.zarr` is `.zarr`.
 
     Example:
         >>> suffix(Path("a.b.PNG")), suffix(Path("brain.nii.gz"))
         ('.png', '.nii.gz')
     """
-    last = path.name[-7:] if path.name.lower().endswith(".nii.gz") else path.suffix
-    return last if keep_case else last.lower()
+    double = next((end for end in (".nii.gz", ".ome.zarr") if path.name.lower().endswith(end)), "")
+    last = path.name[-len(double) :] if double else path.suffix
+    return last if keep_case else last.lower().removeprefix(".ome")
 
 
 def shown(path: Path) -> str:
@@ -191,6 +192,10 @@ def _format(path: Path) -> _Format:
     name = shown(path)
     if suffix(path) not in SUFFIXES:
         raise DataError(f"{name} has a suffix that is not known. Known: {', '.join(SUFFIXES)}.")
+    if suffix(path) == ".zarr" and path.exists():
+        if not path.is_dir():
+            raise DataError(f"{name} is not a folder, as those of zarr are.")
+        return _Format(zarrfile.zarr_header, zarrfile.decode_zarr)
     if not path.is_file():
         raise DataError(f"{name} {'is not a file' if path.exists() else 'does not exist'}.")
     with path.open("rb") as file:

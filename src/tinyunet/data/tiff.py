@@ -1,6 +1,5 @@
 """TIFF to arrays: axes and dtypes through tifffile, the compressions it does not know through Pillow."""
 
-import html
 import math
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSerie
 from tinyunet.data.axes import channels_last
 from tinyunet.data.header import Geometry, Header, Unreadable
 from tinyunet.data.raster import palette, pixels
+from tinyunet.data.units import micrometres
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -27,20 +27,6 @@ _PREDICTORS = (1, 2)  # none, differences along a row
 _TO_RGB = (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR)
 _ONE_PAGE = "Save one page per file."
 _KNOWN = {"Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c", "I": "?", "Q": "?"}  # ? for pages that nothing names
-_MICROMETRES = {
-    "pm": 1e-6,
-    "Å": 1e-4,
-    "nm": 1e-3,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "mm": 1e3,
-    "cm": 1e4,
-    "inch": 25400.0,
-    "in": 25400.0,
-    "m": 1e6,
-}
 # The attributes of OME's first image; bounds keep a search through hostile text short.
 _PIXELS = re.compile(r"<(?:\w{1,32}:)?Pixels\s([^<>]{0,8192})")
 _SIZE = re.compile(r"""\bPhysicalSize([XYZ](?:Unit)?)=["']([^"'<>]{1,32})["']""")
@@ -122,6 +108,8 @@ def _letters(series: TiffPageSeries, axes: str) -> list[str]:
             f"is a time series of {series.shape[long.index('T')]} images (axes {series.axes}); save one image per "
             "file, or name its pages as slices (in ImageJ: Image, Properties)."
         )
+    if series.axes.startswith("S") and "z" in axes and "c" not in axes:
+        long[0] = "Z"  # three or four slices are taken for planes of colours by some writers
     letters = [_KNOWN.get(axis, "") if axis else "" for axis in long]
     named = [letter for letter in letters if letter not in ("", "?")]
     if any(axis and axis not in _KNOWN for axis in long) or len({*named}) < len(named):
@@ -151,7 +139,7 @@ def _geometry(tif: TiffFile, dimensions: int) -> Geometry | None:
     if tif.ome_metadata:
         pixels_tag = _PIXELS.search(tif.ome_metadata)
         found = dict(_SIZE.findall(pixels_tag[1] if pixels_tag else ""))
-        sizes = [_micrometres(found.get(name), found.get(f"{name}Unit", "um")) for name in names]
+        sizes = [micrometres(found.get(name), found.get(f"{name}Unit", "um")) for name in names]
     elif tif.imagej_metadata:
         about, tags = tif.imagej_metadata, tif.pages.first.tags
         lengths = {
@@ -160,22 +148,11 @@ def _geometry(tif: TiffFile, dimensions: int) -> Geometry | None:
             "X": _per_unit(tags.valueof("XResolution")),
         }
         unit = about.get("unit")  # of all axes, unless those of y and z are given
-        sizes = [_micrometres(lengths[name], about.get(f"{name.lower()}unit", unit)) for name in names]
+        sizes = [micrometres(lengths[name], about.get(f"{name.lower()}unit", unit)) for name in names]
     else:
         return None
     known = tuple(size for size in sizes if size is not None)
     return Geometry(known) if len(known) == dimensions else None
-
-
-def _micrometres(value: object, unit: object) -> float | None:
-    """A length, None where it is none, absurd, or of a unit that is not known."""
-    name = html.unescape(str(unit)).replace("\\u00B5", "u").replace("\u00b5", "u").replace("\u03bc", "u").strip()
-    factor = _MICROMETRES.get(name)
-    try:
-        size = float(value) * factor  # type: ignore[arg-type, operator]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return size if 1e-9 < size < 1e9 else None
 
 
 def _per_unit(resolution: object) -> float | None:
@@ -187,11 +164,12 @@ def _per_unit(resolution: object) -> float | None:
 
 def _decode_with_pillow(
     path: Path, series: TiffPageSeries, letters: list[str]
-) -> tuple[Shaped[np.ndarray, "h w c"], UInt8[np.ndarray, "n 3"] | None]:
+) -> tuple[Shaped[np.ndarray, "*space c"], UInt8[np.ndarray, "n 3"] | None]:
     """Pixels through libtiff, refused where Pillow would shorten 16 bits to 8, drop a channel or turn the image."""
     page = series.keyframe
     with TiffImageFile(path) as image:
-        array, colours = pixels(image), palette(image)
+        array = pixels(image) if len(series.pages) == 1 else _stacked(image, series, letters)
+        colours = palette(image)
     *space, channels = _sizes(series, letters)
     wanted = (*space, 3 if page.photometric in _TO_RGB else channels)
     dtype = np.dtype(np.uint8) if series.dtype == bool else np.dtype(series.dtype).newbyteorder("=")
@@ -205,6 +183,21 @@ def _decode_with_pillow(
     if page.photometric == PHOTOMETRIC.MINISWHITE and dtype == np.uint8:
         array = 255 - array  # Pillow turned the stored values round
     return array, colours
+
+
+def _stacked(image: TiffImageFile, series: TiffPageSeries, letters: list[str]) -> Shaped[np.ndarray, "*space c"]:
+    """The pixels of several pages; page by page, a shape that is refused, where channels do not lie in each pixel."""
+    frames: list[np.ndarray] = []
+    for page in series.pages:
+        assert page is not None  # as `_only_series` made sure of
+        image.seek(page.index)
+        frames.append(pixels(image))
+    array = np.stack(frames)
+    stored = [size for size, letter in zip(series.shape, letters, strict=True) if letter]
+    in_order = series.axes.endswith(("YX", "YXS")) and frames[0].shape[:2] == series.keyframe.shape[:2]
+    if not in_order or array.size != math.prod(stored):
+        return array
+    return channels_last(array.reshape(stored), "".join(letters))
 
 
 def _palette(page: TiffPage) -> UInt8[np.ndarray, "n 3"]:

@@ -2,6 +2,7 @@
 
 import errno
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,10 +15,11 @@ from PIL import Image
 from tinyunet.data.header import Unreadable
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.nifti import encode_nifti
-from tinyunet.data.readers import NIFTI_SUFFIXES, shown, suffix
+from tinyunet.data.readers import NIFTI_SUFFIXES, read_header, shown, stem, suffix
+from tinyunet.data.zarrfile import Axis, encode_zarr, zarr_axes
 from tinyunet.errors import DataError
 
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", *NIFTI_SUFFIXES)
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", *NIFTI_SUFFIXES, ".zarr")
 """Suffixes that labels can be written with: formats that keep every value."""
 
 
@@ -54,6 +56,49 @@ def replace_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # whatever failed first is what the user must hear of
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Like `replace_file`, of a folder: one that exists already is removed once the new one has taken its place.
+
+    A kill between two renames can leave neither at `path`, and never half of one.
+
+    Args:
+        path: Where the folder shall be; its parent exists.
+
+    Yields:
+        An empty folder beside it, hidden.
+
+    Raises:
+        DataError: The folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "a.zarr")
+        >>> with replace_folder(path) as temporary:
+        ...     _ = (temporary / "zarr.json").write_text("{}")
+        >>> [file.name for file in path.iterdir()]
+        ['zarr.json']
+    """
+    temporary, old = (path.with_name(f".{secrets.token_hex(8)}.tmp") for _ in range(2))
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            path.replace(old)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if old.exists():
+                old.replace(path)
+            raise
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise DataError(f"{shown(path)} cannot be written: {reason}. {_way_out(error)}") from error
+    finally:
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _way_out(error: OSError) -> str:
@@ -131,11 +176,12 @@ def write_labels(
     """Write class ids as a mask of the data set: with the values, colours or palette that its masks have.
 
     Args:
-        path: Where to; `.png` for images, `.nii` or `.nii.gz` for volumes, `.tif` or `.tiff` (Deflate) and `.npy` for
-            either.
+        path: Where to; `.png` for images, `.nii` or `.nii.gz` for volumes, `.tif` or `.tiff` (Deflate), `.npy` and
+            `.zarr` (a folder) for either.
         labels: Class ids, and `IGNORE` where the labelling has an ignored value.
         labelling: What the ids stand for.
-        like: The NIfTI file whose place in the world the labels take, which `.nii` and `.nii.gz` want.
+        like: The image whose place in the world the labels take. `.nii` and `.nii.gz` want one of NIfTI; `.zarr` takes
+            its size of a pixel from any that says it.
 
     Raises:
         DataError: The suffix is another, the values do not fit the format, or the file cannot be written.
@@ -160,11 +206,13 @@ def write_labels(
         _write_label_png(path, values, labelling)
     elif kind in NIFTI_SUFFIXES:
         write_nifti(path, values, like=like)
+    elif kind == ".zarr":
+        write_zarr(path, values, like=like, colours=values.ndim > labels.ndim)
     else:
         _write_tiff(path, values, colours=values.ndim > labels.ndim)
 
 
-def write_nifti(path: Path, values: Shaped[np.ndarray, "z y x"], *, like: Path | None) -> None:
+def write_nifti(path: Path, values: Shaped[np.ndarray, "*space_and_rgb"], *, like: Path | None) -> None:
     """Write a volume that lies where another one does, whole or not at all.
 
     Args:
@@ -173,15 +221,55 @@ def write_nifti(path: Path, values: Shaped[np.ndarray, "z y x"], *, like: Path |
         like: The NIfTI file whose place in the world they take.
 
     Raises:
-        DataError: There is no such file, the values are colours, or the file cannot be written.
+        DataError: There is no such file, the values are colours or of another shape, or the file cannot be written.
     """
-    if like is None or values.ndim != 3:
+    if like is None or suffix(like) not in NIFTI_SUFFIXES or values.shape != read_header(like).shape:
         raise DataError(f"{shown(path)} wants one number for each voxel, and a NIfTI file whose place they take.")
     try:
         content = encode_nifti(values, like, compress=suffix(path) == ".nii.gz")
     except Unreadable as refusal:
         raise DataError(f"{shown(like)} {refusal}") from None
     write_bytes(path, content)
+
+
+def write_zarr(
+    path: Path, values: Shaped[np.ndarray, "*space_and_rgb"], *, like: Path | None = None, colours: bool = False
+) -> None:
+    """Write an image or a volume as OME-Zarr 0.5 of one level, whole or not at all.
+
+    Args:
+        path: Where to; a folder that exists already is replaced.
+        values: The pixels, axes z, y, x.
+        like: The image whose size of a pixel it has; of OME-Zarr, its units and its place too.
+        colours: The last axis is that of colours.
+
+    Raises:
+        DataError: `like` cannot be read, or the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from tinyunet.data.readers import read_image
+        >>> path = Path(tempfile.mkdtemp(), "a.zarr")
+        >>> write_zarr(path, np.zeros((2, 3, 4), np.uint8))
+        >>> read_image(path).shape
+        (2, 3, 4, 1)
+    """
+    space = "zyx"[-(values.ndim - colours) :]
+    known = {} if like is None else _axes_like(like, space)
+    axes = tuple(known.get(letter, Axis(letter)) for letter in ("c" * colours + space))
+    with replace_folder(path) as temporary:
+        encode_zarr(temporary, np.moveaxis(values, -1, 0) if colours else values, axes, name=stem(path))
+
+
+def _axes_like(like: Path, space: str) -> dict[str, Axis]:
+    """What an image says of its axes of space, as OME-Zarr says it."""
+    geometry = read_header(like).geometry
+    if suffix(like) == ".zarr" and (axes := zarr_axes(like)):
+        return {axis.letter: axis for axis in axes if axis.letter in space}
+    if geometry is None or len(geometry.spacing) != len(space):
+        return {}
+    unit = "micrometer" if geometry.affine is None else "millimeter"
+    return {letter: Axis(letter, unit, size) for letter, size in zip(space, geometry.spacing, strict=True)}
 
 
 def _write_tiff(path: Path, values: Integer[np.ndarray, "*space_and_rgb"], *, colours: bool) -> None:
@@ -200,7 +288,7 @@ def _write_tiff(path: Path, values: Integer[np.ndarray, "*space_and_rgb"], *, co
 
 def _write_label_png(path: Path, values: Integer[np.ndarray, "*space_and_rgb"], labelling: Labelling) -> None:
     if values.ndim == 3 and labelling.kind != "rgb":
-        raise DataError(f"{shown(path)} cannot hold a volume: write .tif or .npy instead.")
+        raise DataError(f"{shown(path)} cannot hold a volume: write .tif, .zarr or .npy instead.")
     if values.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{shown(path)} cannot hold values of type {values.dtype}: write .tif or .npy instead.")
     picture = Image.fromarray(values)

@@ -135,7 +135,7 @@ class Request:
     """
 
     tree: Mapping[str, Any]
-    where: str = "--set"
+    where: str = "the options given"
 
     def over(self, base: Config) -> Config:
         """A configuration with the values asked for, the others as in `base`.
@@ -202,7 +202,7 @@ def read_request(file: Path | None, settings: Sequence[str] = ()) -> Request:
     for setting in settings:
         _apply_setting(tree, setting)
     sources = [str(file)] * (file is not None) + ["--set"] * bool(settings)
-    asked = Request(tree, where=" with ".join(sources))
+    asked = Request(tree, where=" with ".join(sources) or Request.where)
     asked.over(Config())  # what is wrong in it is said before any data are read
     return asked
 

@@ -42,7 +42,9 @@ class Validator:
         classes: Number of classes.
     """
 
-    def __init__(self, probabilities: Probabilities, tiles: Sequence[TileSpec], store: ImageStore, *, classes: int):
+    def __init__(
+        self, probabilities: Probabilities, tiles: TileSpec | Sequence[TileSpec], store: ImageStore, *, classes: int
+    ):
         self.probabilities = probabilities
         self.tiles = tiles
         self.store = store
