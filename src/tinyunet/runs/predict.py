@@ -16,7 +16,7 @@ from tinyunet.prediction.uncertainty import normalised_entropy
 from tinyunet.runs.display import Display
 from tinyunet.runs.run import Run
 
-LOSSLESS = {kind: kind for kind in (".tif", ".tiff", *NIFTI_SUFFIXES)}
+LOSSLESS = {kind: kind for kind in (".tif", ".tiff", ".zarr", *NIFTI_SUFFIXES)}
 """Suffix of the labels by suffix of the image, where it is not `.png`: JPEG would spoil them."""
 
 
@@ -63,13 +63,13 @@ def plan_jobs(
     problems: list[str] = []
     images: list[Path] = []
     for given in map(Path, inputs):
-        if given.is_dir():
+        if given.is_dir() and suffix(given) not in SUFFIXES:
             place = given / "images" if (given / "images").is_dir() else given
             found = sorted(p for p in place.iterdir() if suffix(p) in SUFFIXES and not p.name.startswith("."))
             images += found
             if not found:
                 problems.append(f"{place} holds no images; known suffixes are {', '.join(SUFFIXES)}.")
-        elif given.is_file():
+        elif given.exists():
             images.append(given)
         else:
             problems.append(f"There is no file or folder {given}.")
