@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -16,8 +17,21 @@ def cells(tmp_path):
 def test_what_is_in_the_folder_is_printed(cells, capsys):
     assert tiny.command("check", cells) == 0
     said = capsys.readouterr()
-    assert said == ("\n".join(examine(cells).lines()) + "\n", "")
+    assert said.err == ""
+    assert said.out.startswith("\n".join(examine(cells).lines()) + "\nplan      ")
     assert said.out.startswith(f"{cells}: 6 images, 6 of them with a mask\n")
+
+
+def test_the_plan_is_printed_with_its_memory_and_written_for_programs(cells, tmp_path, capsys):
+    path = tmp_path / "found.json"
+    assert tiny.command("check", cells, "--json", path, "--set", "model.depth=1", "--set", "model.features=2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "plan      batches.patch = 32 × 32: no image is larger than 32 × 32" in lines
+    assert "plan      model.features = 2: as asked for" in lines
+    assert re.fullmatch(r"memory    a training step takes 0\.\d\d GiB of the \d+ GiB of this machine, .*", lines[-1])
+    plan = {entry["key"]: entry for entry in json.loads(path.read_text())["plan"]}
+    assert plan["batches.patch"]["value"] == [32, 32]
+    assert plan["model.features"] == {"key": "model.features", "value": 2, "reason": "as asked for", "given": True}
 
 
 def test_what_is_wrong_goes_to_stderr_and_what_was_understood_is_said_all_the_same(cells, capsys):
@@ -36,14 +50,14 @@ def test_the_findings_are_written_for_programs_problems_included(cells, tmp_path
     path = tmp_path / "found.json"
     assert tiny.command("check", cells, "--json", path) == 2
     table = json.loads(path.read_text())
-    assert table == json.loads(json.dumps(examine(cells).to_dict()))
+    assert table == json.loads(json.dumps({**examine(cells).to_dict(), "plan": None}))
     assert len(table["problems"]) == 1
 
 
 def test_the_task_and_the_seed_are_those_given(cells, capsys):
     assert tiny.command("check", cells, "--task", "foreground", "--seed", 3) == 0
     text = capsys.readouterr().out
-    assert text == "\n".join(examine(cells, task="foreground", seed=3).lines()) + "\n"
+    assert text.startswith("\n".join(examine(cells, task="foreground", seed=3).lines()) + "\nplan      ")
     assert "task      foreground" in text
 
 

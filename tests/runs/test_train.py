@@ -387,8 +387,8 @@ def test_a_diverging_training_is_explained(data, tmp_path, capsys):
         ({"minutes": 1.0, "steps": 4}, "Give either --minutes or --steps, not both."),
         ({"minutes": 0.0}, "`minutes` must be positive, got 0.0."),
         ({"minutes": float("nan")}, "`minutes` must be positive, got nan."),
-        ({"steps": 0}, "the options given: `train.steps` must be at least 1, got 0."),
-        ({"seed": -1}, "the options given: `seed` must be in [0, 2^32), got -1."),
+        ({"steps": 0}, "`steps` must be at least 1, got 0."),
+        ({"seed": -1}, "`seed` must be in [0, 2^32), got -1."),
         ({"init": "no/such/run"}, "There is no run at no/such/run; runs are made by `tinyunet train`."),
         (
             {"settings": ["loss.class_weights=[1, 2, 3]"]},

@@ -207,6 +207,10 @@ def with_length(request: Request, minutes: float | None, steps: int | None, seed
         raise ConfigError("Give either --minutes or --steps, not both.")
     if minutes is not None and not 0 < minutes < 1e6:
         raise ConfigError(f"`minutes` must be positive, got {minutes}.")
+    if steps is not None and steps < 1:
+        raise ConfigError(f"`steps` must be at least 1, got {steps}.")
+    if seed is not None and not 0 <= seed < 2**32:
+        raise ConfigError(f"`seed` must be in [0, 2^32), got {seed}.")
     if seed is not None:
         request = request.set("seed", seed)
     if minutes is not None or steps is not None:  # a length of one's own is not cut short by the configuration's
