@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import ablation, augmentation, loading, objects, real, start, step, volumes
+from benchmarks import ablation, augmentation, loading, objects, real, start, step, together, volumes
 from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
 from benchmarks.peers import ours, plain_flax
 from benchmarks.peers.case import INFERENCE, STEP, Case
@@ -263,7 +263,7 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
-    "script", [step, start, real, ablation, augmentation, loading, objects, volumes], ids=lambda s: s.__name__
+    "script", [step, start, real, ablation, augmentation, loading, objects, together, volumes], ids=lambda s: s.__name__
 )
 def test_help(script, capsys):
     with pytest.raises(SystemExit, match="0"):
@@ -326,6 +326,12 @@ def test_augmentation(monkeypatch, capsys):
     sizes = ["--batch", "1", "--patch", "8", "--margin", "2"]
     augmentation.main([*sizes, "--rounds", "1", "--turn-seconds", "0"])
     assert "everything (the default)" in capsys.readouterr().out
+
+
+def test_together(capsys):
+    sizes = ["--folds", "2", "--patches", "16", "--features", "1", "--rounds", "1", "--turn-seconds", "0"]
+    together.main([*sizes, "--markdown"])
+    assert "| 16² | " in capsys.readouterr().out
 
 
 def test_objects(capsys):
