@@ -29,6 +29,14 @@ def root(tmp_path_factory):
     return folder
 
 
+def test_weights_of_objects_are_those_of_their_parts(root):
+    weights = LossConfig(class_weights=(1.0, 2.0, 3.0))
+    config, _ = resolve(Config(loss=weights, data=DataConfig(task="instances")), root)
+    assert config.loss == weights
+    with pytest.raises(ConfigError, match=r"\(background, rim, core\), got 2"):
+        resolve(Config(loss=LossConfig(class_weights=(1.0, 2.0)), data=DataConfig(task="instances")), root)
+
+
 def test_nothing_is_left_open(root):
     config, examination = resolve(Config(seed=3), root)
     found = examine(root, seed=3)

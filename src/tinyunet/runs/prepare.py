@@ -90,10 +90,10 @@ def plan_for(examination: Examination, request: Request) -> Plan:
 
 def _check_fit(config: Config, labelling: Labelling, examination: Examination, root: Path) -> None:
     """Refuses what would fail only later: a configuration of other data, class weights of other classes."""
-    weights = config.loss.class_weights
-    if weights and len(weights) != labelling.num_classes:
+    weights, names = config.loss.class_weights, network_classes(labelling)
+    if weights and len(weights) != len(names):
         raise ConfigError(
-            f"`loss.class_weights` must have one entry for each class ({', '.join(labelling.names)}), "
+            f"`loss.class_weights` must have one entry for each class ({', '.join(names)}), "
             f"got {len(weights)}."
         )
     values = np.array([sorted(examination.fingerprint.mask_values)], np.int64)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import statistics
 import threading
 import time
 from functools import partial
@@ -108,7 +109,7 @@ class Session:
                 break
         validation = self.validate.measure(self.variables)
         used += time.monotonic() - began
-        timing = Timing(used=used, step=sum(times[2:]) / len(times[2:]), validation=validation)
+        timing = Timing(used=used, step=statistics.median(times[2:]), validation=validation)
         # The temperature is fitted at the end, to the predictions of one more validation.
         return dataclasses.replace(timing, finish=timing.finish + validation)
 
