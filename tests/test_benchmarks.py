@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import ablation, augmentation, loading, objects, real, start, step, together, volumes
+from benchmarks import ablation, augmentation, loading, objects, real, start, step, strokes, together, volumes
 from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
 from benchmarks.peers import ours, plain_flax
 from benchmarks.peers.case import INFERENCE, STEP, Case
@@ -263,7 +263,9 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
-    "script", [step, start, real, ablation, augmentation, loading, objects, together, volumes], ids=lambda s: s.__name__
+    "script",
+    [step, start, real, ablation, augmentation, loading, objects, strokes, together, volumes],
+    ids=lambda s: s.__name__,
 )
 def test_help(script, capsys):
     with pytest.raises(SystemExit, match="0"):
@@ -326,6 +328,25 @@ def test_augmentation(monkeypatch, capsys):
     sizes = ["--batch", "1", "--patch", "8", "--margin", "2"]
     augmentation.main([*sizes, "--rounds", "1", "--turn-seconds", "0"])
     assert "everything (the default)" in capsys.readouterr().out
+
+
+def test_strokes_lie_in_their_classes():
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:30, 10:30] = 1
+    drawn = strokes.strokes(labels, length=8, per_class=5, seed=0)
+    marked = drawn >= 0
+    assert set(np.unique(drawn)) == {-1, 0, 1}
+    assert np.array_equal(drawn[marked], labels[marked])
+    assert 10 <= marked.sum() <= 2 * 5 * 10
+
+
+def test_strokes(tmp_path, capsys):
+    data = write_cells(tmp_path / "cells", train=2, val=1, test=1, shape=(32, 32))
+    settings = [*TINY_MODEL, "--set=data.task=semantic"]
+    strokes.main(["--data", str(data), "--steps", "1", *settings, "--markdown"])
+    printed = capsys.readouterr().out
+    assert "% of the pixels | " in printed
+    assert "| every pixel | " in printed
 
 
 def test_together(capsys):
