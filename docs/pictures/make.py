@@ -2,9 +2,11 @@
 
     python docs/pictures/make.py --minutes 2
 
-trains on synthetic cells in a temporary folder and shows the test image with the *median* score, not the best one. With
-`--volumes` it trains on synthetic volumes, whose image has three slices in each of the four, and makes
-docs/pictures/volume.png.
+trains on synthetic cells in a temporary folder and shows the test image with the *median* score, not the best one.
+
+    python docs/pictures/make.py --volumes --steps 400 --size 192
+
+makes docs/pictures/volume.png: the same of synthetic volumes, in two rows, with three slices for each of the four.
 """
 
 import argparse
