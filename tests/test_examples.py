@@ -17,6 +17,8 @@ TINY = {
         *("--set", "batches.margin=0", "--set", "augment.warp_probability=0.0", "--picture", "skips.png"),
     ],
     "04_any_size.py": ["--size", "150", "--tile", "64", "--depth", "2"],
+    "05_volumes.py": ["--steps", "2", "--size", "16", "--features", "2"],
+    "docs/pictures/make.py --volumes": ["--volumes", "--steps", "2", "--size", "64", "--out", "volume.png"],
     "docs/pictures/make.py": ["--steps", "2", "--size", "32", "--out", "prediction.png"],
 }
 
@@ -25,12 +27,15 @@ SAYS = {
     "02_unet_in_jax.py": "Dice on images not seen: ",
     "03_skips_matter.py": "red: missed, violet: invented, green: right: skips.png",
     "04_any_size.py": "1 × 1 pixels in 1 tiles: differs from the whole by at most ",
+    "05_volumes.py": "(16, 16, 4) voxels, the same place: True",
+    "docs/pictures/make.py --volumes": "volume.png: test-00",
     "docs/pictures/make.py": "prediction.png: test-00",
 }
 
 
 def script(name: str) -> Path:
     """The file of an entry above."""
+    name = name.split()[0]
     return ROOT / name if "/" in name else EXAMPLES / name
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.filters import threshold_otsu
 
+from tinyunet.data.check import examine
 from tinyunet.data.nuclei import Cells
-from tinyunet.data.synthetic import cells, write_cells
+from tinyunet.data.synthetic import cells, write_cells, write_volumes
 from tinyunet.errors import DataError
 
 SMALL = {"train": 2, "val": 1, "test": 1, "shape": (40, 48)}
@@ -164,3 +165,27 @@ def test_values_outside_their_range(tmp_path, option, text):
 def test_a_negative_seed_for_one_image():
     with pytest.raises(ValueError, match=r"^`seed` must be 0 or more, got -3.$"):
         cells(-3)
+
+
+def test_a_folder_of_volumes_is_complete_and_without_fault(tmp_path):
+    folder = write_volumes(
+        tmp_path / "scans", train=2, val=1, test=1, shape=(6, 20, 20), spacing=(4.0, 1.0, 1.0), seed=3
+    )
+    names = ["test-000", "train-000", "train-001", "val-000"]
+    assert sorted(contents(folder)) == sorted(
+        ["dataset.toml", "split.csv", *(f"{part}/{name}.nii.gz" for part in ("images", "masks") for name in names)]
+    )
+    found = examine(folder)
+    assert not found.problems
+    assert [one.name for one in found.labelling.classes] == ["background", "head", "tail"]
+    assert found.fingerprint.median_spacing == (4.0, 1.0, 1.0)
+    assert found.fingerprint.oriented
+    again = write_volumes(
+        tmp_path / "again", train=2, val=1, test=1, shape=(6, 20, 20), spacing=(4.0, 1.0, 1.0), seed=3
+    )
+    assert contents(again) == contents(folder)
+
+
+def test_voxels_have_a_size(tmp_path):
+    with pytest.raises(ValueError, match=r"^`spacing` must be three lengths above 0, got \(0.0, 1.0, 1.0\).$"):
+        write_volumes(tmp_path / "scans", spacing=(0.0, 1.0, 1.0))

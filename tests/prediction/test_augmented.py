@@ -64,6 +64,25 @@ def test_all_eight_are_taken_once():
     assert len(FLIPS_AND_TURNS) == 8
 
 
+@pytest.mark.parametrize(("flips", "turns", "count"), [(True, False, 4), (False, True, 4), (False, False, 1)])
+def test_those_that_are_left_out_are_not_taken(flips, turns, count):
+    seen = []
+
+    def forward(tiles, valid):
+        seen.append(tiles[0, ..., 0])
+        return tiles
+
+    image = np.arange(9, dtype=np.float32).reshape(3, 3, 1)
+    result = predict_augmented(forward, image, WHOLE, classes=1, flips=flips, turns=turns)
+    np.testing.assert_array_equal(result, image)
+    plane = image[..., 0]
+    mirrored = [plane, plane[::-1], plane[:, ::-1], plane[::-1, ::-1]]
+    turned = [np.rot90(plane, quarters) for quarters in range(4)]
+    wanted = mirrored if flips else turned if turns else [plane]
+    assert sorted(map(np.ndarray.tolist, seen)) == sorted(map(np.ndarray.tolist, wanted))
+    assert len(seen) == count
+
+
 @given(st.integers(1, 20), st.integers(1, 20))
 def test_a_network_with_the_symmetries_is_not_changed(height, width):
     image = random_image(height, width)

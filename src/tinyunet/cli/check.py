@@ -1,4 +1,4 @@
-"""Say what is in a data-set folder, what is wrong with it, and how it will be understood."""
+"""Say what is in a data-set folder, what is wrong with it, how it will be understood, and what is planned."""
 
 import argparse
 import csv
@@ -22,18 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task", choices=("semantic", "foreground", "instances"), help="instead of what dataset.toml says"
     )
     parser.add_argument("--seed", metavar="S", type=int, default=0, help="of a split that is drawn (default 0)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the findings for programs")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the findings and the plan for programs")
     parser.add_argument(
         "--write-split", action="store_true", help="write split.csv; images without a mask become unlabelled"
     )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="a config.toml to start from")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="a config.toml that wins over the plan")
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
         dest="settings",
         action="append",
         default=[],
-        help="one value, as model.features=16",
+        help="one value that wins over the plan, as model.features=16",
     )
 
 

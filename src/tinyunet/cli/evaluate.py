@@ -1,4 +1,4 @@
-"""Score a run on images with masks."""
+"""Score a run on images, or volumes, with masks."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", type=Path, help="folder with images/ and masks/")
     parser.add_argument("--split", choices=("train", "val", "test", "all"), help="which images (default test)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the scores for programs")
-    parser.add_argument("--tta", action="store_true", help="average over eight flips and turns: slower, a bit better")
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="average over the flips and turns of the training, up to eight: slower, a bit better",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     from tinyunet import __version__
 
     root = argparse.ArgumentParser(
-        prog="tinyunet", description="From a folder of images and masks to a working segmenter."
+        prog="tinyunet", description="From a folder of images or volumes and their masks to a working segmenter."
     )
     root.add_argument("--version", action="version", version=f"tinyunet {__version__}")
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""Predict images with a run."""
+"""Predict images, or volumes, with a run."""
 
 import argparse
 import sys
@@ -8,12 +8,26 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `predict`."""
     parser.add_argument("model", metavar="RUN", type=Path, help="a run folder or a model.safetensors")
-    parser.add_argument("inputs", metavar="INPUT", type=Path, nargs="+", help="images, or folders of images")
+    parser.add_argument("inputs", metavar="INPUT", type=Path, nargs="+", help="images or volumes, or folders of them")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the labels")
-    parser.add_argument("--probabilities", action="store_true", help="write DIR/<name>.npy, float32 (h, w, classes)")
-    parser.add_argument("--overlays", action="store_true", help="write DIR/<name>_overlay.png, to look at")
-    parser.add_argument("--uncertainty", action="store_true", help="write DIR/<name>_uncertainty.png: black is sure")
-    parser.add_argument("--tta", action="store_true", help="average over eight flips and turns: slower, a bit better")
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="write DIR/<name>.npy, float32 (h, w, classes) or (z, y, x, classes)",
+    )
+    parser.add_argument(
+        "--overlays", action="store_true", help="write DIR/<name>_overlay.png, to look at; of a volume three slices"
+    )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="write DIR/<name>_uncertainty.png: black is sure; of a volume .nii.gz or .npy",
+    )
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="average over the flips and turns of the training, up to eight: slower, a bit better",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -42,4 +56,5 @@ def run(arguments: argparse.Namespace) -> None:
     )
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    print(f"{len(jobs)} {'image' if len(jobs) == 1 else 'images'} predicted into {arguments.out}")
+    kind = "volume" if trained.dimensions == 3 else "image"
+    print(f"{len(jobs)} {kind}{'s' * (len(jobs) != 1)} predicted into {arguments.out}")

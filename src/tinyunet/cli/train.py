@@ -1,4 +1,4 @@
-"""Train a segmenter on a folder of images and masks."""
+"""Train a segmenter on a folder of images, or of volumes, and their masks."""
 
 import argparse
 from pathlib import Path
@@ -16,14 +16,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--minutes", metavar="M", type=float, help="time it may take in all")
     length.add_argument("--steps", metavar="N", type=int, help="number of steps")
     parser.add_argument("--seed", metavar="S", type=int, help="of everything random (default 0)")
-    parser.add_argument("--config", metavar="FILE", type=Path, help="a config.toml to start from")
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="a config.toml to start from; it wins over the plan"
+    )
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
         dest="settings",
         action="append",
         default=[],
-        help="one value, as model.features=16",
+        help="one value that wins over the plan, as model.features=16",
     )
     parser.add_argument(
         "--folds", metavar="K", type=int, help="cross-validate: K networks, each scored on its K-th of the images"

@@ -1,4 +1,4 @@
-"""Data made on the spot: micrographs of cells with exact masks, and a data-set folder full of them."""
+"""Data made on the spot: micrographs of cells and volumes with exact masks, and data-set folders full of them."""
 
 import csv
 import os
@@ -11,7 +11,8 @@ from jaxtyping import Int32, UInt8
 
 from tinyunet.data.micrograph import Microscope, photograph
 from tinyunet.data.nuclei import Cells, place_nuclei
-from tinyunet.data.writers import write_png
+from tinyunet.data.phantom import phantom, scan_file
+from tinyunet.data.writers import write_bytes, write_png
 from tinyunet.errors import DataError
 
 
@@ -95,21 +96,104 @@ def write_cells(
         >>> sorted(path.name for path in (root / "images").iterdir())
         ['test-000.png', 'train-000.png', 'train-001.png', 'val-000.png']
     """
+
+    def write_pair(draft: Path, name: str, own: int) -> None:
+        image, instances = cells(own, shape=shape)
+        write_png(draft / "images" / f"{name}.png", image)
+        write_png(draft / "masks" / f"{name}.png", np.where(instances > 0, 255, 0).astype(np.uint8))
+
     numbers = {"train": train, "val": val, "test": test}
+    return _write_folder(Path(folder), numbers, write_pair, seed=seed, progress=progress)
+
+
+def write_volumes(
+    folder: Path | str,
+    *,
+    train: int = 8,
+    val: int = 2,
+    test: int = 2,
+    seed: int = 0,
+    shape: tuple[int, int, int] = (32, 40, 40),
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a data set of volumes as `.nii.gz`: `images/`, `masks/` with 0, 1 and 2, `split.csv` and `dataset.toml`.
+
+    What they show is `tinyunet.data.phantom`'s; the rest is as for `write_cells`.
+
+    Args:
+        folder: Where to write; new, or empty.
+        train: Number of volumes to learn from, at least 1.
+        val: Number of volumes to choose the weights by, 0 or more.
+        test: Number of volumes for the final figures, 0 or more.
+        seed: Says which data set; 0 or more.
+        shape: Voxels along z, y and x of every volume.
+        spacing: Millimetres from one voxel to the next along z, y and x; (4, 1, 1) with a quarter of the slices is a
+            volume of thick ones.
+        progress: Called with the numbers of volumes written and wanted after each one.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: The folder holds something already, is a file, or cannot be written.
+        ValueError: A number of volumes or a seed below its range, a shape without voxels, or voxels without a size.
+
+    Example:
+        >>> import tempfile
+        >>> root = write_volumes(Path(tempfile.mkdtemp()) / "scans", train=1, val=1, test=0, shape=(4, 8, 8))
+        >>> sorted(path.name for path in (root / "masks").iterdir())
+        ['train-000.nii.gz', 'val-000.nii.gz']
+    """
+    if min(spacing) <= 0:
+        raise ValueError(f"`spacing` must be three lengths above 0, got {spacing}.")
+
+    def write_pair(draft: Path, name: str, own: int) -> None:
+        image, labels = phantom(own, shape=shape)
+        for part, values in (("images", image[..., 0]), ("masks", labels.astype(np.uint8))):
+            write_bytes(draft / part / f"{name}.nii.gz", scan_file(values, spacing=spacing))
+
+    numbers = {"train": train, "val": val, "test": test}
+    return _write_folder(Path(folder), numbers, write_pair, seed=seed, spec=_PARTS, progress=progress)
+
+
+_PARTS = "".join(
+    f'[[classes]]\nname = "{name}"\nvalue = {value}\n\n' for value, name in enumerate(("background", "head", "tail"))
+).removesuffix("\n")
+
+
+def _write_folder(
+    folder: Path,
+    numbers: dict[str, int],
+    write_pair: Callable[[Path, str, int], None],
+    *,
+    seed: int,
+    spec: str = "",
+    progress: Callable[[int, int], None] | None,
+) -> Path:
+    """Write a data set of images that `write_pair` writes, each given the folder, its name and its own seed."""
     for split, number in numbers.items():
         least = 1 if split == "train" else 0
         if number < least:
             raise ValueError(f"`{split}` must be {least} or more images, got {number}.")
     if seed < 0:
         raise ValueError(f"`seed` must be 0 or more, got {seed}.")
-    folder = Path(folder)
     # A sibling, so that moving it into place stays on one disk; the process number keeps two runs apart.
     place = folder.resolve()
     draft = place.with_name(f".{place.name}-{os.getpid()}.part")
     try:
         _refuse_occupied(folder)
-        _write_images(draft, numbers, seed=seed, shape=shape, progress=progress)
+        for part in ("images", "masks"):
+            (draft / part).mkdir(parents=True)
+        names = _names(numbers)
+        for done, (name, (split, index)) in enumerate(names.items(), start=1):
+            own = np.random.SeedSequence((seed, list(numbers).index(split), index)).generate_state(1)[0]
+            write_pair(draft, name, int(own))
+            if progress is not None:
+                progress(done, len(names))
         _write_split(draft / "split.csv", numbers)
+        if spec:
+            (draft / "dataset.toml").write_text(spec, encoding="utf-8")
         _move(draft, place)
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -126,28 +210,6 @@ def _refuse_occupied(folder: Path) -> None:
             raise DataError(f"{folder} is not empty; choose a new folder, or remove this one first.")
     elif folder.exists() or folder.is_symlink():
         raise DataError(f"{folder} is not a folder; choose another name.")
-
-
-def _write_images(
-    draft: Path,
-    numbers: dict[str, int],
-    *,
-    seed: int,
-    shape: tuple[int, int],
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Write all images and masks below the draft folder."""
-    for part in ("images", "masks"):
-        (draft / part).mkdir(parents=True)
-    names = _names(numbers)
-    for done, (name, (split, index)) in enumerate(names.items(), start=1):
-        own = np.random.SeedSequence((seed, list(numbers).index(split), index)).generate_state(1)[0]
-        image, instances = cells(int(own), shape=shape)
-        mask = np.where(instances > 0, 255, 0).astype(np.uint8)
-        write_png(draft / "images" / f"{name}.png", image)
-        write_png(draft / "masks" / f"{name}.png", mask)
-        if progress is not None:
-            progress(done, len(names))
 
 
 def _names(numbers: dict[str, int]) -> dict[str, tuple[str, int]]:

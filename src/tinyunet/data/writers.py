@@ -263,9 +263,9 @@ def write_zarr(
 
 def _axes_like(like: Path, space: str) -> dict[str, Axis]:
     """What an image says of its axes of space, as OME-Zarr says it."""
+    if suffix(like) == ".zarr":  # whose plain arrays, which say nothing, are read only with the axes declared
+        return {axis.letter: axis for axis in zarr_axes(like) if axis.letter in space}
     geometry = read_header(like).geometry
-    if suffix(like) == ".zarr" and (axes := zarr_axes(like)):
-        return {axis.letter: axis for axis in axes if axis.letter in space}
     if geometry is None or len(geometry.spacing) != len(space):
         return {}
     unit = "micrometer" if geometry.affine is None else "millimeter"

@@ -94,7 +94,7 @@ def zarr_axes(path: Path) -> tuple[Axis, ...]:
     Raises:
         Unreadable: As `zarr_header`.
     """
-    return _open(path, "")[1]
+    return () if _group(path) is None else _open(path, "")[1]  # a plain array is read only with its axes declared
 
 
 def encode_zarr(

@@ -18,6 +18,8 @@ def predict_augmented(
     spec: TileSpec | Sequence[TileSpec],
     *,
     classes: int,
+    flips: bool = True,
+    turns: bool = True,
     progress: Progress | None = None,
 ) -> Float32[np.ndarray, "*space k"]:
     """Probabilities averaged over the eight flips and turns of the image, each prediction turned back.
@@ -34,7 +36,9 @@ def predict_augmented(
         image: Normalised pixels, float32, with two axes of space or more; not changed.
         spec: Tile sizes and border rule.
         classes: Number of classes k that `forward` gives.
-        progress: Called after every batch, with the tiles of all eight predictions.
+        flips: Whether mirroring is among the symmetries; without it there are four turns.
+        turns: Whether quarter turns are; without them there are the two flips, both and none.
+        progress: Called after every batch, with the tiles of all predictions.
 
     Returns:
         Probabilities.
@@ -55,13 +59,28 @@ def predict_augmented(
     if image.ndim < 3:
         raise ValueError(f"`image` must have two axes of space and channels, got shape {image.shape}.")
     total = np.zeros((*image.shape[:-1], classes), np.float32)
-    for number, (flip, turns) in enumerate(FLIPS_AND_TURNS):
-        turned, part = _turned(image, flip, turns), _part(progress, number)
-        specs = _turned_specs(spec, turns)
+    chosen = symmetries(flips=flips, turns=turns)
+    for number, (flip, quarters) in enumerate(chosen):
+        turned, part = _turned(image, flip, quarters), _part(progress, number, len(chosen))
+        specs = _turned_specs(spec, quarters)
         probabilities = predict_probabilities(forward, turned, specs, classes=classes, progress=part)
-        total += _turned_back(probabilities, flip, turns)
-    total /= len(FLIPS_AND_TURNS)
+        total += _turned_back(probabilities, flip, quarters)
+    total /= len(chosen)
     return total
+
+
+def symmetries(*, flips: bool, turns: bool) -> tuple[tuple[bool, int], ...]:
+    """Those of `FLIPS_AND_TURNS` that are made of flips alone, of turns alone, of both or of neither.
+
+    Example:
+        >>> symmetries(flips=False, turns=False), len(symmetries(flips=True, turns=False))
+        (((False, 0),), 4)
+    """
+    return tuple(
+        (flip, quarters)
+        for flip, quarters in FLIPS_AND_TURNS
+        if (turns or quarters in ((0, 2) if flips else (0,))) and (flips or not flip)
+    )
 
 
 def _turned(image: Shaped[np.ndarray, "..."], flip: bool, turns: int) -> Shaped[np.ndarray, "..."]:
@@ -81,8 +100,8 @@ def _turned_back(image: Shaped[np.ndarray, "..."], flip: bool, turns: int) -> Sh
     return np.flip(upright, axis=-2) if flip else upright
 
 
-def _part(progress: Progress | None, number: int) -> Progress | None:
+def _part(progress: Progress | None, number: int, count: int) -> Progress | None:
     """Progress of the prediction `number` as a part of the whole: a turned image has as many tiles."""
     if progress is None:
         return None
-    return lambda done, total: progress(number * total + done, len(FLIPS_AND_TURNS) * total)
+    return lambda done, total: progress(number * total + done, count * total)

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from tinyunet.data.folder import DataFolder, open_folder
-from tinyunet.data.sample import sample_image
+from tinyunet.data.readers import shown
+from tinyunet.data.sample import sample_header, sample_image
 from tinyunet.data.split import Split, resolve_split
 from tinyunet.data.store import ImageStore
 from tinyunet.data.writers import write_png, write_text
@@ -61,6 +62,7 @@ def evaluate(
     folder = open_folder(data, minimum_pairs=1)
     part, names = choose_images(run, folder, split)
     store = open_store(run.config, folder, names, resampled=False)
+    _check_axes(run, store)
     began = time.monotonic()
     evaluator = Evaluator(run.labelling.names, boundary=run.labelling.boundary, temperature=run.temperature)
     polarity = _polarity(run, folder, evaluator)
@@ -126,6 +128,17 @@ def choose_images(run: Run, folder: DataFolder, split: Part | None) -> tuple[Par
     if not names:
         raise DataError(f"{folder.root} has no {part} images; choose another --split, or all.")
     return part, names
+
+
+def _check_axes(run: Run, store: ImageStore) -> None:
+    """Refuses volumes for a run of images and the reverse, by the first file that can be read."""
+    for sample in store.samples:
+        try:
+            header = sample_header(sample)
+        except DataError:
+            continue  # said with all that is wrong
+        run.check_axes(len(header.shape), where=shown(sample.image))
+        return
 
 
 def _raw(run: Run, store: ImageStore, position: int) -> tuple[np.ndarray, np.ndarray]:

@@ -176,11 +176,7 @@ def _predict(
 def _read(run: Run, path: Path) -> np.ndarray:
     """An image with as many axes as the run's, in the channels that are used."""
     image = read_image(path, axes=run.config.data.axes)
-    if image.ndim - 1 != run.dimensions:
-        kinds = {2: "images of two axes", 3: "volumes of three"}
-        raise DataError(
-            f"{shown(path)} has {image.ndim - 1} axes of space, and the network was trained on {kinds[run.dimensions]}."
-        )
+    run.check_axes(image.ndim - 1, where=shown(path))
     return run.channels.apply(image, where=str(path))
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
 from tinyunet.data.resample import resample_image, resampled_shape
-from tinyunet.errors import CheckpointError, DataError
+from tinyunet.errors import CheckpointError, ConfigError, DataError
 from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.models.segmenter import Segmenter
 from tinyunet.objects.decode import decode_objects
@@ -100,11 +100,12 @@ class Run:
                 is part of the run.
             spacing: Size of a pixel along each axis of space, where it is known: a volume whose spacing is not that of
                 the training is resampled to it, and the result back. Without it they are taken to be equal.
-            tta: Test-time augmentation: the mean over the eight flips and turns, eight times the work.
+            tta: Test-time augmentation: the mean over the flips and turns of the training, up to eight times the work.
             progress: Called with the tiles done and the tiles in all.
 
         Raises:
             DataError: The image has other channels than those of the training.
+            ConfigError: Test-time augmentation of a network that was trained with neither flips nor turns.
             CheckpointError: The weights are not those of the run's own configuration.
         """
         prepared, shape = self._prepared(image, spacing)
@@ -136,11 +137,38 @@ class Run:
             progress: As for `predict`.
             scaled: Whether by `temperature`, so that they mean what they say; the most probable class is the same.
         """
-        predict = predict_augmented if tta else predict_probabilities
         prepared, shape = self._prepared(image, spacing)
+        predict = self._augmented if tta else predict_probabilities
         found = predict(self._forward, prepared, self.tiles, classes=len(self.classes), progress=progress)
         found = found if found.shape[:-1] == shape else resample_image(found, shape)
         return scale_probabilities(found, self.temperature) if scaled else found
+
+    @property
+    def _augmented(self) -> "partial[Float32[np.ndarray, '*space k']]":
+        """The prediction averaged over the flips and turns that the network has learnt from."""
+        flips, turns = self.config.augment.flips, self.config.augment.quarter_turns
+        if not flips and not turns:
+            raise ConfigError(
+                "The run was trained with neither flips nor turns, so its network has learnt which direction is which; "
+                "leave out --tta (tta=True)."
+            )
+        return partial(predict_augmented, flips=flips, turns=turns)
+
+    def check_axes(self, axes: int, *, where: str) -> None:
+        """Refuses images of other axes of space than those of the training.
+
+        Args:
+            axes: Of the image.
+            where: The image, for the message.
+
+        Raises:
+            DataError: The run is one of volumes and the image is none, or the other way round.
+        """
+        kinds = {2: "images of two axes", 3: "volumes of three"}
+        if axes != self.dimensions:
+            raise DataError(
+                f"{where} has {axes} axes of space, and the network was trained on {kinds[self.dimensions]}."
+            )
 
     @cached_property
     def _forward(self) -> Forward:
