@@ -1,7 +1,7 @@
 """From probabilities of background, rim and core to objects."""
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32
 from scipy import ndimage
 from skimage.segmentation import watershed
 
@@ -35,11 +35,25 @@ def decode_objects(probabilities: Float[np.ndarray, "*space k"], config: ObjectC
     inside = foreground(probabilities)[..., 1] >= config.foreground_probability
     seeds, count = ndimage.label((core >= config.core_probability) & inside)
     pieces, number = ndimage.label(inside)
-    seeded = np.zeros(number + 1, bool)
-    seeded[np.unique(pieces[seeds > 0])] = True
-    seeded[0] = True
-    seeds = np.where(seeded[pieces], seeds, pieces + count)
-    return renumber(watershed(-core, seeds, mask=inside), smallest_px=config.smallest_px)
+    piece_of = np.zeros(count + 1, np.intp)
+    piece_of[seeds] = pieces  # all of a seed lies in one piece
+    held = np.bincount(piece_of[1:], minlength=number + 1)
+    # A piece with one seed, or with none, is one object; only the others are worth a watershed.
+    alone = np.arange(number + 1) + count
+    alone[piece_of[1:]] = np.arange(1, count + 1)
+    alone[0] = 0
+    objects = alone[pieces]
+    shared = (held > 1)[pieces]
+    grown = _grow(-core, np.where(shared, seeds, 0), shared)
+    return renumber(np.where(shared, grown, objects), smallest_px=config.smallest_px)
+
+
+def _grow(
+    height: Float[np.ndarray, "*space"], seeds: Int32[np.ndarray, "*space"], mask: Bool[np.ndarray, "*space"]
+) -> Int32[np.ndarray, "*space"]:
+    """The watershed. The inner pixels of seeds, most of them, are kept from it: they have nothing to grow into."""
+    inner = ndimage.binary_erosion(seeds > 0, border_value=1)
+    return np.where(inner, seeds, watershed(height, seeds, mask=mask & ~inner))
 
 
 def foreground(probabilities: Float[np.ndarray, "*space k"]) -> Float[np.ndarray, "*space 2"]:
@@ -65,11 +79,15 @@ def renumber(instances: np.ndarray, *, smallest_px: int = 1) -> Int32[np.ndarray
         array([[1, 0, 0],
                [1, 0, 0]], dtype=int32)
     """
-    ids, first, inverse, counts = np.unique(
-        instances.ravel(), return_index=True, return_inverse=True, return_counts=True
-    )
-    kept = (ids > 0) & (counts >= smallest_px)
-    new = np.zeros(len(ids), np.int32)
-    order = np.argsort(np.where(kept, first, instances.size), kind="stable")[: kept.sum()]
-    new[order] = np.arange(1, len(order) + 1, dtype=np.int32)
-    return new[inverse].reshape(instances.shape)
+    flat = instances.ravel()
+    if flat.max(initial=0) > flat.size:  # so long a table would be waste
+        flat = np.unique(flat, return_inverse=True)[1].astype(np.intp) + int(flat.min() > 0)
+    counts = np.bincount(flat)
+    counts[:1] = 0
+    kept = np.flatnonzero(counts >= smallest_px)
+    taken = np.flatnonzero(flat)[::-1]
+    first = np.zeros(len(counts), np.intp)
+    first[flat[taken]] = taken  # of several values written to one place the last stays: the first pixel
+    new = np.zeros(max(len(counts), 1), np.int32)
+    new[kept[np.argsort(first[kept])]] = np.arange(1, len(kept) + 1, dtype=np.int32)
+    return new[flat].reshape(instances.shape)
