@@ -11,13 +11,15 @@ from tinyunet.objects.target import BACKGROUND, CORE, ObjectConfig
 def decode_objects(probabilities: Float[np.ndarray, "*space k"], config: ObjectConfig) -> Int32[np.ndarray, "*space"]:
     """The objects that probabilities speak of, numbered from 1 in the order of their first pixels.
 
-    Connected pixels with P(core) >= core_probability are the seed of one object each. Seeds grow over the pixels with
-    P(rim) + P(core) >= foreground_probability, the most probable core first (a watershed of -P(core)), until they meet.
-    A connected piece of foreground without a seed is one object. Pixels are connected along the axes.
+    Connected pixels with P(core) >= core_probability are the seed of one object; where two or more parts of them reach
+    split_probability, each part is a seed instead. Seeds grow over the pixels with P(rim) + P(core) >=
+    foreground_probability, the most probable core first (a watershed of -P(core)), until they meet. Seeds of a few
+    pixels do not count, and foreground without a seed is no object: what was learnt always has a core. Pixels are
+    connected along the axes.
 
     Args:
         probabilities: Of the three classes, summing up to 1 at each pixel.
-        config: Thresholds, and the size of the smallest object.
+        config: Thresholds, and the sizes of the smallest seed and object.
 
     Returns:
         Ids of objects, 0 for background.
@@ -25,7 +27,8 @@ def decode_objects(probabilities: Float[np.ndarray, "*space k"], config: ObjectC
     Example:
         >>> core = np.array([[0.1, 0.9, 0.2, 0.9, 0.1]])
         >>> background = np.array([[0.2, 0.0, 0.1, 0.0, 0.8]])
-        >>> decode_objects(np.stack([background, 1 - core - background, core], axis=-1), ObjectConfig(smallest_px=1))
+        >>> config = ObjectConfig(smallest_seed_px=1, smallest_px=1)
+        >>> decode_objects(np.stack([background, 1 - core - background, core], axis=-1), config)
         array([[1, 1, 1, 2, 0]], dtype=int32)
 
     References:
@@ -33,19 +36,43 @@ def decode_objects(probabilities: Float[np.ndarray, "*space k"], config: ObjectC
     """
     core = probabilities[..., CORE]
     inside = foreground(probabilities)[..., 1] >= config.foreground_probability
-    seeds, count = ndimage.label((core >= config.core_probability) & inside)
+    seeds, count = _seeds(core, inside, config)
     pieces, number = ndimage.label(inside)
     piece_of = np.zeros(count + 1, np.intp)
     piece_of[seeds] = pieces  # all of a seed lies in one piece
     held = np.bincount(piece_of[1:], minlength=number + 1)
-    # A piece with one seed, or with none, is one object; only the others are worth a watershed.
-    alone = np.arange(number + 1) + count
-    alone[piece_of[1:]] = np.arange(1, count + 1)
-    alone[0] = 0
-    objects = alone[pieces]
+    # A piece with one seed is one object; only where there are more is a watershed worth its time.
+    alone = np.zeros(number + 1, np.int32)
+    alone[piece_of[1:]] = np.arange(1, count + 1, dtype=np.int32)
     shared = (held > 1)[pieces]
     grown = _grow(-core, np.where(shared, seeds, 0), shared)
-    return renumber(np.where(shared, grown, objects), smallest_px=config.smallest_px)
+    return renumber(np.where(shared, grown, alone[pieces]), smallest_px=config.smallest_px)
+
+
+def _seeds(
+    core: Float[np.ndarray, "*space"], inside: Bool[np.ndarray, "*space"], config: ObjectConfig
+) -> tuple[Int32[np.ndarray, "*space"], int]:
+    """One seed for each object, numbered from 1 without gaps, and how many."""
+    seeds, count = _pieces((core >= config.core_probability) & inside, config.smallest_seed_px)
+    if config.split_probability <= config.core_probability:
+        return seeds, count
+    parts, number = _pieces((core >= config.split_probability) & inside, config.smallest_seed_px)
+    parent = np.zeros(number + 1, np.intp)
+    parent[parts] = seeds
+    parent[0] = 0
+    split = np.bincount(parent[1:], minlength=count + 1) > 1
+    ids = np.where(split[seeds], np.where(parts > 0, parts + count, 0), seeds)
+    used = np.concatenate([~split, split[parent[1:]]])
+    used[0] = False
+    return np.where(used, np.cumsum(used), 0).astype(np.int32)[ids], int(used.sum())
+
+
+def _pieces(mask: Bool[np.ndarray, "*space"], smallest_px: int) -> tuple[Int32[np.ndarray, "*space"], int]:
+    """Connected pieces of no fewer pixels, numbered from 1, and how many."""
+    pieces, _ = ndimage.label(mask)
+    kept = np.bincount(pieces.ravel()) >= smallest_px
+    kept[0] = False
+    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[pieces], int(kept.sum())
 
 
 def _grow(
