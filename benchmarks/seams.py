@@ -2,9 +2,10 @@
 
 import argparse
 import dataclasses
+import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +90,8 @@ def compare(
 
 
 def _forward(run: Run) -> Forward:
-    compiled: Callable[..., np.ndarray] = build_probabilities(build_model(run.config.model, classes=len(run.classes)))
-    return lambda tiles, valid: compiled(run.variables, tiles, valid)
+    compiled = build_probabilities(build_model(run.config.model, classes=len(run.classes)))
+    return functools.partial(compiled, run.variables)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -370,7 +370,7 @@ def load_run_of_cells(root):
 
 
 def test_objects(capsys):
-    objects.main(["--side", "1", "--rounds", "1"])
+    objects.main(["--sides", "1", "--rounds", "1"])
     assert "objects from probabilities" in capsys.readouterr().out
 
 
