@@ -1,6 +1,7 @@
 """How long does it take to make the target of objects, to find them again, to score and to measure them?"""
 
 import argparse
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from tinyunet.objects.measure import measure_objects
 from tinyunet.objects.target import ObjectConfig, object_labels
 
 TILE = 256
+DECODE = "objects from probabilities"
 
 
 def micrograph(side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -41,30 +43,51 @@ def make_calls(image: np.ndarray, instances: np.ndarray) -> dict[str, Call]:
     found = decode_objects(probabilities, config)
     return {
         "target: rims and cores": lambda: object_labels(instances, config),
-        "objects from probabilities": lambda: decode_objects(probabilities, config),
+        DECODE: lambda: decode_objects(probabilities, config),
         "matching with the truth": lambda: object_counts(found, instances),
         "table of measurements": lambda: measure_objects(found, image),
     }
 
 
+def peak_allocated(call: Call) -> int:
+    """Bytes that NumPy's arrays made by a call take at most at one time."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.objects", description=__doc__)
-    parser.add_argument("--side", type=int, default=8, help=f"tiles of {TILE} pixels along a side (default 8)")
-    parser.add_argument("--rounds", type=int, default=7, help="measurements of each (default 7)")
+    parser.add_argument(
+        "--sides", type=int, nargs="+", default=[4, 8, 16], help=f"tiles of {TILE} pixels along a side (default 4 8 16)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each (default 5)")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
     facts = machine()
-    image, instances = micrograph(arguments.side)
-    megapixels = instances.size / 1e6
-    found = in_turn(make_calls(image, instances), rounds=arguments.rounds)
-    rows = tuple((name, spread.text(scale=1000 / megapixels, digits=0)) for name, spread in found.items())
-    title = f"{instances.shape[0]}×{instances.shape[1]} pixels, {int(instances.max())} objects"
+    columns, titles, raw = {}, [], {}
+    for side in arguments.sides:
+        image, instances = micrograph(side)
+        calls = make_calls(image, instances)
+        spreads = in_turn(calls, rounds=arguments.rounds)
+        megapixels = instances.size / 1e6
+        columns[f"{megapixels:.1f} megapixels"] = {
+            **{f"{name}, ms": spread.text(scale=1000 / megapixels, digits=0) for name, spread in spreads.items()},
+            **{f"{DECODE}, memory, MB": f"{peak_allocated(calls[DECODE]) / 1e6 / megapixels:.0f}"},
+        }
+        titles.append(f"{int(instances.max())} objects")
+        raw[str(side)] = {name: spread.values for name, spread in spreads.items()}
+    rows = tuple((name, *(column[name] for column in columns.values())) for name in next(iter(columns.values())))
+    title = f"Per megapixel, median (min–max); {', '.join(titles)}"
     present(
         arguments,
         question="Objects",
         machine=facts,
-        tables=[Table(title, ("", "ms per megapixel, median (min–max)"), rows)],
-        raw={name: spread.values for name, spread in found.items()},
+        tables=[Table(title, ("", *columns), rows)],
+        raw=raw,
     )
 
 

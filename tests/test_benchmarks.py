@@ -8,8 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import tiny
 
-from benchmarks import ablation, augmentation, loading, objects, real, start, step, strokes, together, volumes
+from benchmarks import (
+    ablation,
+    augmentation,
+    loading,
+    objects,
+    real,
+    seams,
+    start,
+    step,
+    strokes,
+    together,
+    volumes,
+)
 from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
 from benchmarks.peers import ours, plain_flax
 from benchmarks.peers.case import INFERENCE, STEP, Case
@@ -17,7 +30,12 @@ from benchmarks.present import Table, aligned, markdown
 from benchmarks.scores import NAMES, mean, pick, pick_baseline
 from benchmarks.whole import Finished, Training, run
 from benchmarks.workers import Measured, Work, compare
-from tinyunet.data.synthetic import write_cells
+from tinyunet.data.normalise import Normalisation, normalise
+from tinyunet.data.synthetic import cells, write_cells
+from tinyunet.models.presets import ModelConfig
+from tinyunet.objects.target import ObjectConfig
+from tinyunet.prediction.tiles import TileSpec
+from tinyunet.runs.build import build_model, build_probabilities
 
 SMALL = Case(features=2, depth=2, batch=1, size=16)
 SMALL_VOLUME = volumes.VolumeCase(features=2, depth=1, batch=1, size=6)
@@ -264,7 +282,7 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
 
 @pytest.mark.parametrize(
     "script",
-    [step, start, real, ablation, augmentation, loading, objects, strokes, together, volumes],
+    [step, start, real, ablation, augmentation, loading, objects, seams, strokes, together, volumes],
     ids=lambda s: s.__name__,
 )
 def test_help(script, capsys):
@@ -355,8 +373,43 @@ def test_together(capsys):
     assert "| 16² | " in capsys.readouterr().out
 
 
+def test_objects_across_seams_are_those_of_the_whole_image():
+    model = build_model(ModelConfig(features=4, depth=2), classes=3)
+    image = normalise(cells(5, shape=(150, 132))[0], Normalisation("image"))
+    init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
+    variables = init(jax.random.key(1), jnp.zeros((1, 16, 16, 1)))
+    compiled = build_probabilities(model)
+    halo = model.unet.topologies(2)[0].receptive_radius()
+    spec = TileSpec(ladder=(-(-(2 * halo + 24) // 4) * 4,), halo=halo, multiple=4, batch=2)
+    core = np.asarray(compiled(variables, image[None, :148], np.ones((1, 148, 132, 1), bool)))[..., 2]
+    # Nothing is learnt: what is above the middle is taken for a core, so that there are objects everywhere.
+    config = ObjectConfig(
+        core_probability=float(np.quantile(core, 0.6)), foreground_probability=0.01, split_probability=0.99
+    )
+    found = seams.compare(functools.partial(compiled, variables), image, (spec, spec), config)
+    assert (found["tiles"] >= 9, found["objects across seams"] >= 3) == (True, True)
+    assert found["objects, tiled"] == found["objects, whole"]
+    assert found["largest difference of a probability"] < 1e-5
+    assert found["pixels that differ"] <= 5  # rounding at a threshold
+
+
+def test_seams(tmp_path, capsys):
+    run_ = load_run_of_cells(tmp_path)
+    seams.main(["--data", str(tmp_path / "cells"), "--run", str(run_), "--side", "2", "--markdown"])
+    assert "| objects across seams | " in capsys.readouterr().out
+
+
+def load_run_of_cells(root):
+    """A run of one step that finds objects."""
+    for number in range(3):
+        image, instances = cells(number)
+        tiny.save(root / f"cells/images/{number}.png", image[..., 0])
+        tiny.save(root / f"cells/masks/{number}.png", instances.astype(np.uint16))
+    return tiny.train_tiny(root / "cells", root / "run", steps=1, options=["--set", "data.task=instances"])
+
+
 def test_objects(capsys):
-    objects.main(["--side", "1", "--rounds", "1"])
+    objects.main(["--sides", "1", "--rounds", "1"])
     assert "objects from probabilities" in capsys.readouterr().out
 
 

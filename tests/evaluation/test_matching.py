@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import objects as naive
+from scipy.optimize import linear_sum_assignment
+from skimage.metrics import contingency_table
 
 from tinyunet.evaluation.matching import THRESHOLDS, aligned, object_counts, object_scores
 
@@ -89,6 +91,27 @@ def test_true_objects_as_prediction_are_perfect(pair):
     if (target > 0).any():
         assert found.ap == (1,) * 10
         assert (found.panoptic_quality, found.aggregated_jaccard, found.count_error) == (1, 1, 0)
+
+
+@given(instance_pairs())
+def test_scores_agree_with_those_made_of_the_table_of_overlaps_of_scikit_image(pair):
+    prediction, target = pair[0], np.maximum(pair[1], 0)
+    table = contingency_table(prediction, target).toarray()
+    shared = table[1:, 1:]
+    true, found = (np.delete(table.sum(axis=axis), 0) for axis in (0, 1))
+    true, found, shared = true[true > 0], found[found > 0], shared[found > 0][:, true > 0]
+    iou = shared / (found[:, np.newaxis] + true - shared)
+    ours = scores(prediction, target)
+    for threshold, ap in zip(THRESHOLDS, ours.ap, strict=True):
+        rows, columns = linear_sum_assignment(-(iou >= threshold - 1e-9).astype(int))
+        tp = int((iou[rows, columns] >= threshold - 1e-9).sum())
+        assert np.isnan(ap) if not len(true) + len(found) else ap == tp / (len(true) + len(found) - tp)
+    if len(true) + len(found):
+        matched = linear_sum_assignment(-np.where(iou >= 0.5, iou, 0))
+        quality = np.where(iou >= 0.5, iou, 0)[matched].sum() / ((len(true) + len(found)) / 2)
+        assert ours.panoptic_quality == pytest.approx(quality)
+        assert ours.f1 == pytest.approx((iou[matched] >= 0.5).sum() / ((len(true) + len(found)) / 2))
+    assert ours.count_error == abs(len(true) - len(found))
 
 
 @given(st.lists(instance_pairs(), min_size=1, max_size=4))

@@ -102,7 +102,7 @@ def test_volumes_are_scaled_like_images():
 
 def test_objects_would_change_so_they_are_found_without_scaling():
     probabilities = np.array([[[0.4, 0.3, 0.3], [0.1, 0.3, 0.6], [0.45, 0.275, 0.275]]])
-    config = ObjectConfig(smallest_px=1)
+    config = ObjectConfig(smallest_px=1, smallest_seed_px=1)
     plain = decode_objects(probabilities, config)
     assert (decode_objects(scale_probabilities(probabilities, 0.3), config) != plain).any()
 

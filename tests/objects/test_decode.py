@@ -8,7 +8,7 @@ from scipy import ndimage
 from tinyunet.objects.decode import decode_objects, renumber
 from tinyunet.objects.target import CORE, ObjectConfig, object_labels
 
-CONFIG = ObjectConfig(smallest_px=1)
+CONFIG = ObjectConfig(smallest_px=1, smallest_seed_px=1)
 
 
 def certain(labels, classes=3):
@@ -26,14 +26,30 @@ def test_two_seeds_share_what_lies_between_them():
     assert found[0, 2] in (1, 2)
 
 
-def test_foreground_without_a_core_is_an_object_of_its_own():
+def test_foreground_without_a_core_is_no_object():
     labels = np.array([[1, 1, 0, 1, 2, 1, 0, 1]])
-    assert decode_objects(certain(labels), CONFIG).tolist() == [[1, 1, 0, 2, 2, 2, 0, 3]]
+    assert decode_objects(certain(labels), CONFIG).tolist() == [[0, 0, 0, 1, 1, 1, 0, 0]]
+
+
+def test_a_seed_of_too_few_pixels_is_none():
+    labels = np.array([[2, 1, 1, 2, 2, 0, 2]])
+    found = decode_objects(certain(labels), ObjectConfig(smallest_px=1, smallest_seed_px=2))
+    assert found.tolist() == [[1, 1, 1, 1, 1, 0, 0]]
+
+
+def test_a_seed_that_falls_apart_is_several():
+    core = np.array([[0.9, 0.6, 0.9, 0.0, 0.9, 0.6, 0.7, 0.0, 0.9, 0.6, 0.8]])
+    probabilities = np.stack([1 - core, 0 * core, core], axis=-1)
+    assert decode_objects(probabilities, CONFIG)[0, [0, 2, 4, 6, 8, 10]].tolist() == [1, 2, 3, 3, 4, 5]
+    whole = ObjectConfig(smallest_px=1, smallest_seed_px=1, split_probability=0.5)
+    assert decode_objects(probabilities, whole)[0, [0, 2, 4, 6, 8, 10]].tolist() == [1, 1, 2, 2, 3, 3]
 
 
 def test_small_objects_are_left_out():
     labels = np.array([[2, 2, 0, 2, 0, 2, 2, 2]])
-    assert decode_objects(certain(labels), ObjectConfig(smallest_px=2)).tolist() == [[1, 1, 0, 0, 0, 2, 2, 2]]
+    assert decode_objects(certain(labels), ObjectConfig(smallest_px=2, smallest_seed_px=1)).tolist() == [
+        [1, 1, 0, 0, 0, 2, 2, 2]
+    ]
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
@@ -42,11 +58,51 @@ def test_every_core_becomes_one_object_and_no_object_has_two(ndim, data):
     instances = data.draw(instance_images(ndim=ndim))
     labels = object_labels(instances, ObjectConfig(rim_px=1))
     found = decode_objects(certain(labels), CONFIG)
-    np.testing.assert_array_equal(found > 0, instances > 0)
+    places, _ = ndimage.label(instances > 0)  # of an object in several pieces one may be all rim
+    cored = np.isin(places, places[labels == CORE])
+    np.testing.assert_array_equal(found > 0, cored)
     pieces, count = ndimage.label(labels == CORE)
     owners = [np.unique(found[pieces == number]) for number in range(1, count + 1)]
     assert all(len(owner) == 1 for owner in owners)
     assert len(np.unique(owners)) == count
+
+
+def ellipsoids(ndim, *, touching):
+    """A row of ellipsoids of one size, 16 pixels long and 14 wide, with or without a gap between them."""
+    step = 15 if touching else 20
+    shape = (18,) * (ndim - 1) + (3 * step + 6,)
+    place = np.indices(shape)
+    instances = np.zeros(shape, np.int32)
+    for number in range(1, 4):
+        centre = [8.5] * (ndim - 1) + [step * number - step / 2 + 2.5]
+        radii = [7] * (ndim - 1) + [8]
+        far = sum(((p - c) / r) ** 2 for p, c, r in zip(place, centre, radii, strict=True))
+        instances[(far <= 1) & (instances == 0)] = number
+    return instances
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("touching", [False, True])
+@pytest.mark.parametrize("deep", [1.0, 4.0])
+def test_what_ideal_probabilities_speak_of_is_the_objects_themselves(ndim, touching, deep):
+    instances = ellipsoids(ndim, touching=touching)
+    assert (
+        np.abs(np.diff(instances, axis=-1))[(instances[..., 1:] > 0) & (instances[..., :-1] > 0)] > 0
+    ).any() == touching
+    labels = object_labels(instances, ObjectConfig(), spacing=(deep,) + (1.0,) * (ndim - 1))
+    found = decode_objects(certain(labels), ObjectConfig())
+    assert found.max() == 3
+    np.testing.assert_array_equal(found > 0, instances > 0)
+    for number in range(1, 4):
+        true = instances == number
+        one = found == np.bincount(found[true]).argmax()
+        shared = (one & true).sum() / (one | true).sum()
+        assert shared == 1 or (touching and shared > 0.97)
+
+
+def test_squares_of_a_checkerboard_without_gaps_come_back_as_they_were():
+    instances = np.kron(np.arange(1, 10).reshape(3, 3), np.ones((12, 12), int)).astype(np.int32)
+    np.testing.assert_array_equal(decode_objects(certain(object_labels(instances, ObjectConfig())), CONFIG), instances)
 
 
 @given(instance_images(), st.integers(0, 2**32 - 1))
@@ -62,10 +118,12 @@ def test_every_object_is_in_one_piece_and_numbered_in_the_order_of_rows(instance
 
 
 def test_thresholds_are_those_of_the_configuration():
-    probabilities = np.array([[[0.6, 0.1, 0.3], [0.3, 0.3, 0.4]]])
+    probabilities = np.array([[[0.6, 0.1, 0.3], [0.3, 0.1, 0.6]]])
     assert decode_objects(probabilities, CONFIG).tolist() == [[0, 1]]
-    generous = ObjectConfig(smallest_px=1, foreground_probability=0.35)
+    generous = ObjectConfig(smallest_px=1, smallest_seed_px=1, foreground_probability=0.35)
     assert decode_objects(probabilities, generous).tolist() == [[1, 1]]
+    strict = ObjectConfig(smallest_px=1, smallest_seed_px=1, core_probability=0.65)
+    assert decode_objects(probabilities, strict).tolist() == [[0, 0]]
 
 
 def test_nothing_is_found_in_nothing():

@@ -38,6 +38,25 @@ def test_the_rim_is_as_wide_as_told_but_never_all_of_a_small_object():
     assert (labels[17:19, 3:5] == CORE).all()  # two pixels across: all of it is 1 from the outside, beyond half of 1
 
 
+def test_sides_that_differ_are_measured_in_the_shortest():
+    instances = np.zeros((9, 40), np.int32)
+    instances[1:8, 1:39] = 1
+    labels = object_labels(instances, ObjectConfig(rim_px=3), spacing=(0.4, 0.2))
+    assert labels[:, 20].tolist() == [0, 1, 2, 2, 2, 2, 2, 1, 0]  # distances of 2, 4, … along y
+    assert labels[4, :6].tolist() == [0, 1, 1, 1, 2, 2]  # 1, 2, 3, 4 along x
+    np.testing.assert_array_equal(labels, object_labels(instances, ObjectConfig(rim_px=3), spacing=(4.0, 2.0)))
+
+
+def test_objects_that_touch_across_thick_slices_have_cores_apart():
+    instances = np.zeros((6, 20, 20), np.int32)
+    instances[1:3, 2:18, 2:18] = 1
+    instances[3:5, 2:18, 2:18] = 2
+    labels = object_labels(instances, CONFIG, spacing=(5.0, 1.0, 1.0))
+    assert labels[:, 10, 10].tolist() == [0, CORE, RIM, RIM, CORE, 0]
+    thin = np.repeat([[[1] * 9], [[2] * 9]], 9, axis=1).astype(np.int32)
+    assert (object_labels(thin, CONFIG, spacing=(5.0, 1.0, 1.0))[0] == CORE).any()  # an object keeps a core
+
+
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 @given(data=st.data())
 def test_it_agrees_with_distances_by_plain_loops(ndim, data):
@@ -80,6 +99,8 @@ def test_an_image_without_objects_and_one_that_is_an_object():
         ({"rim_share": 1.0}, "`objects.rim_share` must be in (0, 1), got 1.0."),
         ({"core_probability": 0.0}, "`objects.core_probability` must be in (0, 1), got 0.0."),
         ({"foreground_probability": 2.0}, "`objects.foreground_probability` must be in (0, 1), got 2.0."),
+        ({"split_probability": 0.0}, "`objects.split_probability` must be in (0, 1), got 0.0."),
+        ({"smallest_seed_px": 0}, "`objects.smallest_seed_px` must be at least 1, got 0."),
         ({"smallest_px": 0}, "`objects.smallest_px` must be at least 1, got 0."),
     ],
 )

@@ -67,7 +67,13 @@ FULL = Config(
     ),
     loss=LossConfig(cross_entropy=0.51, dice=0.26, class_weights=(1.0, 2.5)),
     objects=ObjectConfig(
-        rim_px=1.5, rim_share=0.31, core_probability=0.41, foreground_probability=0.61, smallest_px=71
+        rim_px=1.5,
+        rim_share=0.31,
+        core_probability=0.41,
+        foreground_probability=0.61,
+        smallest_px=71,
+        split_probability=0.81,
+        smallest_seed_px=7,
     ),
     optimiser=OptimiserConfig(
         kind="adamw",

@@ -31,6 +31,16 @@ class Geometry:
     spacing: tuple[float, ...]
     affine: tuple[tuple[float, ...], ...] | None = None
 
+    @property
+    def unit(self) -> str:
+        """Of the spacing: "mm" of what has an affine, else "um"; what a person declares is taken to be so too.
+
+        Example:
+            >>> Geometry((0.5, 0.5)).unit
+            'um'
+        """
+        return "um" if self.affine is None else "mm"
+
     def same_place(self, other: "Geometry", shape: tuple[int, ...]) -> bool:
         """Whether an image of `shape` pixels lies where one of the other geometry does.
 

@@ -14,8 +14,8 @@ from tinyunet.data.resample import resample_image, resample_labels, resampled_sh
 from tinyunet.data.sample import Sample, sample_header, sample_image, sample_mask
 from tinyunet.errors import DataError
 
-Target = Callable[[Int[np.ndarray, "*space"]], Int[np.ndarray, "*space"]]
-"""From the labels of an image to those that are learnt."""
+Target = Callable[[Int[np.ndarray, "*space"], tuple[float, ...]], Int[np.ndarray, "*space"]]
+"""From the labels of an image and the size of its pixels along each axis (() if unknown) to those that are learnt."""
 
 Labelled = tuple[Float32[np.ndarray, "*space c"], Int[np.ndarray, "*space"]]
 
@@ -97,7 +97,7 @@ class ImageStore:
             )
         image, labels = self._resampled(sample, image, labels)
         if self.target is not None:
-            labels = self.target(labels)
+            labels = self.target(labels, self._spacing(sample))
         fits = labels.max(initial=0) <= np.iinfo(np.int16).max
         return normalise(image, self.normalisation), labels.astype(np.int16) if fits else labels
 
@@ -108,6 +108,11 @@ class ImageStore:
         if not self.spacing or (shape := self._shape(sample_header(sample))) == labels.shape:
             return image, labels
         return resample_image(image, shape), resample_labels(labels, shape)
+
+    def _spacing(self, sample: Sample) -> tuple[float, ...]:
+        """Size of a pixel of what is read; () where nothing says it."""
+        geometry = sample_header(sample).geometry
+        return () if geometry is None else self.spacing or geometry.spacing
 
     def _shape(self, header: Header) -> tuple[int, ...]:
         if not self.spacing or header.geometry is None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +44,7 @@ def build_target(config: Config) -> Target | None:
     labelling = config.data.labelling
     if labelling is None or labelling.task != "instances":
         return None
-    return partial(object_labels, config=config.objects)
+    return lambda instances, spacing: object_labels(instances, config.objects, spacing=spacing)
 
 
 def build_model(config: ModelConfig, *, classes: int) -> Segmenter:

@@ -164,7 +164,8 @@ def _predict(
     many = run.finds_objects and labels.max() >= 2**16 and job.labels.suffix == ".png"  # which holds 16 bits
     write_labels(job.labels.with_suffix(".tif") if many else job.labels, labels, run.labelling, like=job.image)
     if run.finds_objects:
-        write_text(job.table, table_text(measure_objects(labels, image)))
+        unit = geometry.unit if geometry is not None else ""
+        write_text(job.table, table_text(measure_objects(labels, image, spacing=spacing, unit=unit)))
     if overlays:
         plain = 1 if run.labelling.num_classes == 2 and run.labelling.boundary == run.labelling.names[0] else 0
         colors = object_colors(int(labels.max())) if run.finds_objects else run.labelling.colors

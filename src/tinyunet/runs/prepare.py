@@ -93,8 +93,7 @@ def _check_fit(config: Config, labelling: Labelling, examination: Examination, r
     weights, names = config.loss.class_weights, network_classes(labelling)
     if weights and len(weights) != len(names):
         raise ConfigError(
-            f"`loss.class_weights` must have one entry for each class ({', '.join(names)}), "
-            f"got {len(weights)}."
+            f"`loss.class_weights` must have one entry for each class ({', '.join(names)}), got {len(weights)}."
         )
     values = np.array([sorted(examination.fingerprint.mask_values)], np.int64)
     labelling.encode(RawMask(values, examination.labelling.kind), where=str(root / "masks"))
