@@ -16,7 +16,9 @@ def cells(tmp_path):
 def test_what_is_in_the_folder_is_printed(cells, capsys):
     assert tiny.command("check", cells) == 0
     said = capsys.readouterr()
-    assert said == ("\n".join(examine(cells).lines()) + "\n", "")
+    found = "\n".join(examine(cells).lines()) + "\n"
+    assert (said.out[: len(found)], said.err) == (found, "")
+    assert {line.split()[0] for line in said.out[len(found) :].splitlines()} == {"plan", "memory"}
     assert said.out.startswith(f"{cells}: 6 images, 6 of them with a mask\n")
 
 
@@ -36,15 +38,23 @@ def test_the_findings_are_written_for_programs_problems_included(cells, tmp_path
     path = tmp_path / "found.json"
     assert tiny.command("check", cells, "--json", path) == 2
     table = json.loads(path.read_text())
-    assert table == json.loads(json.dumps(examine(cells).to_dict()))
+    assert table == json.loads(json.dumps({**examine(cells).to_dict(), "plan": None}))
     assert len(table["problems"]) == 1
 
 
 def test_the_task_and_the_seed_are_those_given(cells, capsys):
     assert tiny.command("check", cells, "--task", "foreground", "--seed", 3) == 0
     text = capsys.readouterr().out
-    assert text == "\n".join(examine(cells, task="foreground", seed=3).lines()) + "\n"
+    assert text.startswith("\n".join(examine(cells, task="foreground", seed=3).lines()) + "\n")
     assert "task      foreground" in text
+
+
+def test_types_that_differ_are_a_note_where_all_images_are_normalised_alike(cells, capsys):
+    tiny.save(cells / "images/0.png", tiny.pixels(cells / "images/0.png").astype("uint16"))
+    assert tiny.command("check", cells) == 0
+    assert "different types" not in capsys.readouterr().out
+    assert tiny.command("check", cells, "--set", "data.normalise=dataset") == 0
+    assert "note      Images are stored in different types: uint16 (1), uint8 (5). " in capsys.readouterr().out
 
 
 def test_the_split_that_would_be_drawn_is_written(cells, capsys):

@@ -4,15 +4,18 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from tinyunet.data.facts import ImageFacts, MaskFacts, SampleFacts
+from tinyunet.data.foreground import Intensities, PixelSample, intensities
 from tinyunet.data.labelling import BINARY_TASKS, Labelling
 from tinyunet.data.normalise import ChannelRule
+from tinyunet.data.objectsizes import ObjectSizes, object_sizes
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Fingerprint:
         absent: For each class, the names of the labelled images in which it does not occur.
         digest: SHA-256, in hexadecimal, over the names of all samples and the bytes of all images and masks: two data
             sets with the same digest hold the same pixels, in whatever order and whenever their files were written.
+        foreground: Values of the pixels of all classes but the commonest, in the labelled training images, from a
+            sample of them; None where there are none.
+        objects: Of masks that number objects; None of others.
     """
 
     images: int
@@ -67,6 +73,8 @@ class Fingerprint:
     ignored_pixels: int
     absent: tuple[tuple[str, ...], ...]
     digest: str
+    foreground: Intensities | None = None
+    objects: ObjectSizes | None = None
 
     @property
     def dimensions(self) -> int:
@@ -101,6 +109,10 @@ class Fingerprint:
             fields[name] = dict(table[name])
         fields["channels"] = ChannelRule(**table["channels"])
         fields["absent"] = tuple(tuple(names) for names in table["absent"])
+        kinds: dict[str, Callable[..., Any]] = {"foreground": Intensities, "objects": ObjectSizes}
+        for name, kind in kinds.items():
+            if (numbers := table.get(name)) is not None:
+                fields[name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in numbers.items()})
         return cls(**fields)
 
 
@@ -133,6 +145,8 @@ def summarise(
     values = Counter[int]()
     for _, mask in masks:
         values.update(mask.counts)
+    train_pixels = _summed((classes[name] for name in classes if name in training), len(labelling.classes))
+    background = int(np.argmax(train_pixels))
     return Fingerprint(
         images=len(images),
         labelled=sum(name in labelled for name, _ in images),
@@ -159,12 +173,14 @@ def summarise(
         channel_std=std,
         mask_values=dict(sorted(values.items())),
         class_pixels=_summed(classes.values(), len(labelling.classes)),
-        train_class_pixels=_summed((classes[name] for name in classes if name in training), len(labelling.classes)),
+        train_class_pixels=train_pixels,
         ignored_pixels=sum(mask.counts.get(labelling.ignore, 0) for _, mask in masks if labelling.ignore is not None),
         absent=tuple(
             tuple(name for name, counts in classes.items() if not counts[k]) for k in range(len(labelling.classes))
         ),
         digest=_digest(facts),
+        foreground=_foreground([one for one in facts if one.sample.name in training], channels, labelling, background),
+        objects=_objects([mask for _, mask in masks], labelling),
     )
 
 
@@ -205,6 +221,41 @@ def _channel_numbers(images: Sequence[ImageFacts], *, channels: ChannelRule) -> 
         tuple(mean),
         tuple(math.sqrt(value) for value in variance),
     )
+
+
+def _foreground(
+    facts: Sequence[SampleFacts], channels: ChannelRule, labelling: Labelling, background: int
+) -> Intensities | None:
+    """The values of the drawn pixels that are of another class than the one at `background`."""
+    drawn = []
+    for one in facts:
+        fits = one.image is not None and used_channels(one.image.channels, channels) == channels.used
+        # a mask of another kind than the others holds the same classes as other values
+        alike = one.mask is not None and (one.mask.kind == "rgb") == (labelling.kind == "rgb")
+        if fits and alike and one.drawn is not None:
+            drawn.append((one.drawn, _marked(one.drawn, labelling, background)))
+    return intensities(drawn, used=channels.used)
+
+
+def _marked(drawn: PixelSample, labelling: Labelling, background: int) -> Bool[np.ndarray, " n"]:
+    """Which of the drawn pixels are of a class other than the one at `background`."""
+    values = drawn.values
+    if labelling.task in BINARY_TASKS:
+        known = values > 0 if background == 0 else values == 0
+    else:
+        known = np.isin(values, [one.value for k, one in enumerate(labelling.classes) if k != background])
+    return known if labelling.ignore is None else known & (values != labelling.ignore)
+
+
+def _objects(masks: Sequence[MaskFacts], labelling: Labelling) -> ObjectSizes | None:
+    """Numbers and sizes of the objects, where the masks number them."""
+    if labelling.task != "instances" or not masks:
+        return None
+    known = [
+        ([count for value, count in mask.counts.items() if value > 0 and value != labelling.ignore], mask.rest_values)
+        for mask in masks
+    ]
+    return object_sizes(known, dimensions=max(len(mask.size) for mask in masks))
 
 
 def _digest(facts: Iterable[SampleFacts]) -> str:
