@@ -473,8 +473,8 @@ def test_an_image_among_volumes(brains):
     save(brains / "images/e.png", IMAGE)
     save(brains / "masks/e.png", MASK // 255)
     assert only_problem(brains) == (
-        f"{brains}/images/e.png must be a volume of three as most are, got an image of two axes. Remove it, or keep "
-        "images and volumes in data sets of their own."
+        f"{brains}/images/e.png must be a volume of three axes as most are, got an image of two axes. Remove it, or "
+        "keep images and volumes in data sets of their own."
     )
 
 

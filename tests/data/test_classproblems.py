@@ -15,7 +15,7 @@ from tinyunet.data.spec import DatasetSpec
 CLASSES = (ClassInfo("sky", 0, "#000000"), ClassInfo("class 1", 1, "#ffffff"), ClassInfo("bird", 7, "#ff0000"))
 
 
-def problems(masks, train="a"):
+def problems(masks, train="a", **options):
     """Of masks of one row each, named a, b…"""
     facts = []
     for name, row in zip("abc", masks, strict=False):
@@ -25,9 +25,8 @@ def problems(masks, train="a"):
     labelling = Labelling("semantic", CLASSES)
     channels = ChannelRule(drop_alpha=False, collapse_grey=False, used=1)
     folder = DataFolder(Path("here"), tuple(one.sample for one in facts), None, DatasetSpec())
-    return class_problems(
-        folder, facts, summarise(facts, channels=channels, labelling=labelling, train=train), labelling
-    )
+    fingerprint = summarise(facts, channels=channels, labelling=labelling, train=train)
+    return class_problems(folder, facts, fingerprint, labelling, **options)
 
 
 def test_nothing_is_wrong_with_classes_that_the_training_shows():
@@ -50,6 +49,12 @@ def test_a_class_outside_the_training():
         "b holds the class bird (value 7), which no training mask does, so that it cannot be learnt. Put an image of "
         "it into train, by split.csv."
     ]
+
+
+def test_what_may_be_in_masks_that_could_not_be_used_is_not_missed():
+    assert problems([[0, 0], [1, 1]], complete=False) == []
+    assert problems([[0, 1, 1], [0, 7, 7]], complete=False) == []
+    assert len(problems([[0, 1, 1], [0, 7, 0]], complete=False)) == 1
 
 
 def test_a_class_of_one_pixel():

@@ -94,8 +94,8 @@ def test_values_with_gaps(cells):
         change(cells / f"masks/{k}.png", lambda mask: np.where(mask, 1, 0).astype(np.uint8))
         change(cells / f"masks/{k}.png", lambda mask: np.where(np.arange(64) > 40, 5 * mask, mask).astype(np.uint8))
     assert new_notes(cells) == [
-        "The masks' values have gaps (2, 3, 4 do not occur): was a class lost when they were saved? If so, save "
-        "them again."
+        f"{cells}/masks/0.png holds the value 5, but no mask holds 2, 3, 4: was a class lost when they were saved? If "
+        "so, save them again."
     ]
 
 

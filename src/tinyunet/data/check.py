@@ -69,8 +69,7 @@ def examine(
     problems += more
     notes += notes_on_masks
     fingerprint = summarise(facts, channels=channels, labelling=labelling, train=split.train)
-    if not more:
-        problems += class_problems(folder, facts, fingerprint, labelling)
+    problems += class_problems(folder, facts, fingerprint, labelling, complete=not more)
     notes += (*split.notes, *remarks(facts, split, fingerprint, labelling))
     return Examination(folder, split, labelling, channels, fingerprint, tuple(problems), tuple(notes))
 
@@ -131,7 +130,7 @@ def _same_dimensions(facts: list[SampleFacts]) -> tuple[list[SampleFacts], list[
     if len(counts) < 2:
         return facts, []
     usual = counts.most_common(1)[0][0]
-    kinds = {2: "an image of two axes", 3: "a volume of three"}
+    kinds = {2: "an image of two axes", 3: "a volume of three axes"}
     odd = [one for one in facts if one.image is not None and len(one.image.size) != usual]
     problems = [
         f"{shown(one.sample.image)} must be {kinds[usual]} as most are, got {kinds[5 - usual]}. Remove it, or "

@@ -145,6 +145,7 @@ def summarise(
     values = Counter[int]()
     for _, mask in masks:
         values.update(mask.counts)
+    readable = {name for name, _ in images}
     train_pixels = _summed((classes[name] for name in classes if name in training), len(labelling.classes))
     background = int(np.argmax(train_pixels))
     return Fingerprint(
@@ -176,7 +177,8 @@ def summarise(
         train_class_pixels=train_pixels,
         ignored_pixels=sum(mask.counts.get(labelling.ignore, 0) for _, mask in masks if labelling.ignore is not None),
         absent=tuple(
-            tuple(name for name, counts in classes.items() if not counts[k]) for k in range(len(labelling.classes))
+            tuple(name for name, counts in classes.items() if not counts[k] and name in readable)
+            for k in range(len(labelling.classes))
         ),
         digest=_digest(facts),
         foreground=_foreground([one for one in facts if one.sample.name in training], channels, labelling, background),

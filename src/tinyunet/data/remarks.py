@@ -29,7 +29,7 @@ def remarks(
         fingerprint: Of all of them.
         labelling: What the masks mean.
     """
-    return (*_images(facts), *_twins(facts, split), *_classes(fingerprint, labelling), *_masks(facts))
+    return (*_images(facts), *_twins(facts, split), *_classes(facts, fingerprint, labelling), *_masks(facts))
 
 
 def _count(found: Sequence[object], one: str, many: str) -> str:
@@ -108,7 +108,7 @@ def _twins(facts: Sequence[SampleFacts], split: Split) -> list[str]:
     return found
 
 
-def _classes(fingerprint: Fingerprint, labelling: Labelling) -> list[str]:
+def _classes(facts: Sequence[SampleFacts], fingerprint: Fingerprint, labelling: Labelling) -> list[str]:
     found = []
     if sum(count > 0 for count in fingerprint.train_class_pixels) > 1:
         counts = fingerprint.class_pixels, fingerprint.train_class_pixels
@@ -126,10 +126,14 @@ def _classes(fingerprint: Fingerprint, labelling: Labelling) -> list[str]:
     values = [one.value for one in labelling.classes]
     whole = labelling.task == "semantic" and labelling.kind == "ids" and min(values) == 0 and max(values) < 64
     if whole and len(values) > 2 and (missing := sorted({*range(max(values))} - {*values})):
+        paths = [one.sample.mask for one in facts if one.mask is not None and max(values) in one.mask.counts]
+        path = next(
+            (path for path in paths if path is not None), Path("masks")
+        )  # of a declared class there may be none
         listed = ", ".join(map(str, missing[:8])) + (" …" if len(missing) > 8 else "")
         found.append(
-            f"The masks' values have gaps ({listed} do not occur): was a class lost when they were saved? If so, save "
-            "them again."
+            f"{shown(path)} holds the value {max(values)}, but no mask holds {listed}: was a class lost when they were "
+            "saved? If so, save them again."
         )
     return found
 
