@@ -190,9 +190,8 @@ def faulty(tmp_path):
     tiny.save(masks / "03.jpg", 80 * tiny.pixels(masks / "03.png"))
     (masks / "03.png").unlink()
     (images / "04.png").write_bytes((images / "04.png").read_bytes()[:2000])
-    change(
-        masks / "05.png", lambda mask: np.where(np.arange(128 * 128).reshape(128, 128) == 0, 4, mask).astype(np.uint8)
-    )
+    corner = np.arange(128 * 128).reshape(128, 128) == 0
+    change(masks / "05.png", lambda mask: np.where(corner, 4, mask).astype(np.uint8))
     change(masks / "06.png", np.zeros_like)
     change(masks / "07.png", lambda mask: np.roll(mask, (9, -6), (0, 1)))
     eight, nine = tiny.pixels(masks / "08.png"), tiny.pixels(masks / "09.png")
@@ -227,11 +226,11 @@ def test_every_fault_of_a_folder_is_found_and_nothing_else(faulty, capsys):
         f"1 image is constant, the first {faulty}/images/10.png: nothing can be learnt there. Export it again, or "
         "remove it.",
         "1 pair of images that look the same on two sides of the split, the first "
-        f"{faulty}/images/11.png (train) and {faulty}/images/22.png (test): the scores will flatter. Put both of a pair "
-        "on one side, by split.csv.",
-        f"1 pair of images that look the same, the first {faulty}/images/12.png and {faulty}/images/13.png: the second "
-        "of a pair teaches little. Remove it.",
-        f"{faulty}/masks/00.png holds the value 3, but no mask holds 2: was a class lost when they were saved? If so, "
+        f"{faulty}/images/11.png (train) and {faulty}/images/22.png (test): the scores will flatter. Put both of a "
+        "pair on one side, by split.csv.",
+        f"1 pair of images that look the same, the first {faulty}/images/12.png and {faulty}/images/13.png: the "
+        "second of a pair teaches little. Remove it.",
+        f"{faulty}/masks/05.png holds the value 4, but no mask holds 2: was a class lost when they were saved? If so, "
         "save them again.",
         f"1 mask holds one value only, the first {faulty}/masks/06.png: is nothing there to mark? If there is, draw it "
         "again.",

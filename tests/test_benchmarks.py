@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import ablation, augmentation, loading, objects, real, start, step, volumes
+from benchmarks import ablation, augmentation, check, loading, objects, real, start, step, volumes
 from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
 from benchmarks.peers import ours, plain_flax
 from benchmarks.peers.case import INFERENCE, STEP, Case
@@ -263,7 +263,7 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
-    "script", [step, start, real, ablation, augmentation, loading, objects, volumes], ids=lambda s: s.__name__
+    "script", [step, start, real, ablation, augmentation, check, loading, objects, volumes], ids=lambda s: s.__name__
 )
 def test_help(script, capsys):
     with pytest.raises(SystemExit, match="0"):
@@ -331,6 +331,13 @@ def test_augmentation(monkeypatch, capsys):
 def test_objects(capsys):
     objects.main(["--side", "1", "--rounds", "1"])
     assert "objects from probabilities" in capsys.readouterr().out
+
+
+def test_check(capsys, tmp_path):
+    file = tmp_path / "check.json"
+    check.main(["--images", "70", "--size", "48", "--json", str(file)])
+    assert "70 images of 48² pixels, with masks" in capsys.readouterr().out
+    assert json.loads(file.read_text())["raw"]["images"] == 70
 
 
 def test_loading(capsys):

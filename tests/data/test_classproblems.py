@@ -4,13 +4,13 @@ import numpy as np
 
 from tinyunet.data.classproblems import class_problems
 from tinyunet.data.facts import SampleFacts, image_facts, mask_facts
-from tinyunet.data.fingerprint import summarise
 from tinyunet.data.folder import DataFolder
 from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.masks import RawMask
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.sample import Sample
 from tinyunet.data.spec import DatasetSpec
+from tinyunet.data.summary import summarise
 
 CLASSES = (ClassInfo("sky", 0, "#000000"), ClassInfo("class 1", 1, "#ffffff"), ClassInfo("bird", 7, "#ff0000"))
 

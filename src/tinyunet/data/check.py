@@ -12,7 +12,6 @@ from tinyunet.data.channels import decide_channels
 from tinyunet.data.classproblems import class_problems
 from tinyunet.data.examination import Examination
 from tinyunet.data.facts import MaskFacts, SampleFacts, measure
-from tinyunet.data.fingerprint import summarise
 from tinyunet.data.folder import DataFolder, scan_folder
 from tinyunet.data.foreground import PIXELS
 from tinyunet.data.labelling import Labelling
@@ -22,6 +21,7 @@ from tinyunet.data.remarks import remarks
 from tinyunet.data.sample import Sample
 from tinyunet.data.spec import DatasetSpec, check_task
 from tinyunet.data.split import Split, resolve_split
+from tinyunet.data.summary import summarise
 from tinyunet.errors import DataError
 
 _CHUNK = 32  # samples handed to the threads at a time

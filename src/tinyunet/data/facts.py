@@ -152,8 +152,11 @@ def measure(
             digests.append(file_digest(sample.mask))
     except DataError as error:
         problems += error.problems
-    if image is not None and mask is not None and (why := misfit(sample, image.size, mask.size)):
-        problems.append(why)
+    unfit = None
+    if image is not None and mask is not None:
+        unfit = misfit(sample, image.size, mask.size, placed=bool(image.spacing))
+    if unfit is not None:
+        problems.append(unfit)
     elif pixels is not None and raw is not None:
         commonest = _commonest(raw.values)
         alignment = align(pixels, raw.values != commonest)

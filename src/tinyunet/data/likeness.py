@@ -72,6 +72,11 @@ def area_means(values: Float[np.ndarray, "h w"], shape: tuple[int, int]) -> Floa
         if size < cells:
             values = np.take(values, np.arange(cells) * size // cells, axis=axis)
             continue
+        step = size // cells
+        if cells * step == size and step <= 8:  # the usual case, many times as fast
+            parts = [values[k::step] if axis == 0 else values[:, k::step] for k in range(step)]
+            values = np.add.reduce(parts) / step
+            continue
         starts = np.arange(cells) * size // cells
         counts = np.diff([*starts, size])
         sums = np.add.reduceat(values, starts, axis=axis)

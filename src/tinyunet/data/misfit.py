@@ -7,13 +7,14 @@ from tinyunet.data.readers import read_header, shown
 from tinyunet.data.sample import Sample
 
 
-def misfit(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str | None:
+def misfit(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...], *, placed: bool = True) -> str | None:
     """Why a mask cannot be that of its image: it has another size, or lies elsewhere in the world; None if it can.
 
     Args:
         sample: Whose files are read again for where they lie, where the sizes agree.
         image: Pixels of the image along each axis of space.
         mask: Pixels of the mask, likewise.
+        placed: The image may say where it lies; False saves reading the headers once more.
 
     Example:
         >>> from pathlib import Path
@@ -26,6 +27,8 @@ def misfit(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str
             f"{shown(sample.mask)} must have the size of its image, {_size_text(image)}, "
             f"got {_size_text(mask)}{_compared(image, mask)} Replace one of the two."
         )
+    if not placed:
+        return None
     # what files say, not what dataset.toml declares, which may be in another unit
     geometry, other = (read_header(path, axes=sample.axes).geometry for path in (sample.image, sample.mask))
     if geometry is None or other is None or other.same_place(geometry, image):

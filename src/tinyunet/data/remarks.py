@@ -127,9 +127,7 @@ def _classes(facts: Sequence[SampleFacts], fingerprint: Fingerprint, labelling: 
     whole = labelling.task == "semantic" and labelling.kind == "ids" and min(values) == 0 and max(values) < 64
     if whole and len(values) > 2 and (missing := sorted({*range(max(values))} - {*values})):
         paths = [one.sample.mask for one in facts if one.mask is not None and max(values) in one.mask.counts]
-        path = next(
-            (path for path in paths if path is not None), Path("masks")
-        )  # of a declared class there may be none
+        path = next((path for path in paths if path is not None), Path("masks"))  # a declared value may not occur
         listed = ", ".join(map(str, missing[:8])) + (" …" if len(missing) > 8 else "")
         found.append(
             f"{shown(path)} holds the value {max(values)}, but no mask holds {listed}: was a class lost when they were "
