@@ -13,6 +13,7 @@ from reference import tiny
 from benchmarks import (
     ablation,
     augmentation,
+    check,
     loading,
     objects,
     real,
@@ -282,7 +283,7 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
 
 @pytest.mark.parametrize(
     "script",
-    [step, start, real, ablation, augmentation, loading, objects, seams, strokes, together, volumes],
+    [step, start, real, ablation, augmentation, check, loading, objects, seams, strokes, together, volumes],
     ids=lambda s: s.__name__,
 )
 def test_help(script, capsys):
@@ -411,6 +412,13 @@ def load_run_of_cells(root):
 def test_objects(capsys):
     objects.main(["--sides", "1", "--rounds", "1"])
     assert "objects from probabilities" in capsys.readouterr().out
+
+
+def test_check(capsys, tmp_path):
+    file = tmp_path / "check.json"
+    check.main(["--images", "70", "--size", "48", "--json", str(file)])
+    assert "70 images of 48² pixels, with masks" in capsys.readouterr().out
+    assert json.loads(file.read_text())["raw"]["images"] == 70
 
 
 def test_loading(capsys):

@@ -61,6 +61,14 @@ def test_the_task_and_the_seed_are_those_given(cells, capsys):
     assert "task      foreground" in text
 
 
+def test_types_that_differ_are_a_note_where_all_images_are_normalised_alike(cells, capsys):
+    tiny.save(cells / "images/0.png", tiny.pixels(cells / "images/0.png").astype("uint16"))
+    assert tiny.command("check", cells) == 0
+    assert "different types" not in capsys.readouterr().out
+    assert tiny.command("check", cells, "--set", "data.normalise=dataset") == 0
+    assert "note      Images are stored in different types: uint16 (1), uint8 (5). " in capsys.readouterr().out
+
+
 def test_the_split_that_would_be_drawn_is_written(cells, capsys):
     drawn = examine(cells, seed=5).split
     assert tiny.command("check", cells, "--write-split", "--seed", 5) == 0

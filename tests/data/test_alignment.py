@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyunet.data.alignment import align, strangers
+from tinyunet.data.alignment import Alignment, align, moved, strangers
 
 
 def blobs(seed, size=(96, 80)):
@@ -56,6 +56,16 @@ def test_correlation_is_that_of_numpy():
 def test_small_and_constant_images_are_no_matter(size):
     found = align(np.zeros((*size, 2), np.uint8), np.ones(size, bool))
     assert (found.here, found.best, found.shifted) == (0, 0, False)
+
+
+def test_masks_moved_are_those_shifted_where_brightness_tells_where_masks_lie():
+    still, away = Alignment(0.8, 0.8, (0, 0)), Alignment(0.1, 0.7, (9, 0))
+    assert moved([still, away, still]) == [1]
+    assert moved([away] * 3) == [0, 1, 2]  # all of them, as by a slip of the axes
+    weak = Alignment(-0.05, 0.15, (2, 0))
+    assert moved([weak, Alignment(0.1, 0.35, (6, 4)), weak]) == []  # by chance, as small structures are
+    assert moved([still, Alignment(0.1, 0.35, (6, 4)), still]) == []  # not half as strong as the others
+    assert moved([]) == []
 
 
 def test_strangers_are_those_far_below_the_usual():

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinyunet.data import likeness
 from tinyunet.data.likeness import ALIKE, SIDE, area_means, brightness_of, lookalikes, projection, sketch
 
 
@@ -63,7 +64,9 @@ def test_pairs_are_found_across_blocks(monkeypatch):
     assert lookalikes([one, other, None, other, one]) == [(0, 4), (1, 3)]
 
 
-def test_a_volume_is_sketched_by_the_means_of_its_slices():
-    volume = np.stack([noise(k) for k in range(3)])
-    np.testing.assert_allclose(sketch(volume), sketch(volume.mean(axis=0)), atol=1e-6)
-    np.testing.assert_allclose(projection(volume), volume.mean(axis=(0, -1)))
+def test_the_search_ends_with_enough_pairs(monkeypatch):
+    monkeypatch.setattr(likeness, "MOST", 7)
+    monkeypatch.setattr(likeness, "_BLOCK", 2)
+    same = [np.float32([1, 0])] * 9
+    found = lookalikes(same)
+    assert found == [(0, k) for k in range(1, 8)]

@@ -104,6 +104,46 @@ def test_objects_without_a_task_are_told_apart_and_the_other_ways_said():
     )
 
 
+def in_pieces(*numbers):
+    """A mask of one row in which every value comes back again and again."""
+    return [*numbers, *numbers, *numbers]
+
+
+def test_one_mask_that_looks_like_objects_does_not_outvote_the_others():
+    classes = in_pieces(*range(20))
+    labelling, findings = labelled(masks(range(20), classes, classes))
+    assert (labelling.task, labelling.num_classes) == ("semantic", 20)
+    assert findings.problems == ()
+
+
+def test_most_masks_that_can_be_judged_decide():
+    classes = in_pieces(*range(20))
+    assert labelled(masks(range(20), range(20), classes, [0, 1], [0, 2]))[0].task == "instances"
+    assert labelled(masks(range(20), classes))[0].task == "semantic"  # half are not most
+
+
+def anew(count=12):
+    """A volume whose slices number their objects from 1 each, and its facts."""
+    rng = np.random.default_rng(0)
+    planes = [np.kron(rng.permutation(count) + 1, [[1, 1, 0]] * 2) for _ in range(5)]
+    return [(Path("v.nii.gz"), mask_facts(RawMask(np.stack(planes).astype(np.int64), "ids")))]
+
+
+@pytest.mark.parametrize("spec", [NOTHING, DatasetSpec(task="instances")])
+def test_numbers_that_begin_anew_in_each_slice_are_a_problem(spec):
+    labelling, findings = labelled(anew(), spec)
+    assert labelling.task == "instances"
+    assert findings.problems == (
+        "v.nii.gz must give an object one number through the volume, got numbers that begin anew in each slice. "
+        "Number the objects through the volume, for example with skimage.measure.label.",
+    )
+
+
+@pytest.mark.parametrize("task", ["semantic", "foreground"])
+def test_other_tasks_do_not_mind_how_objects_are_numbered(task):
+    assert labelled(anew(), DatasetSpec(task=task))[1].problems == ()
+
+
 def test_numbered_objects_can_be_asked_for():
     labelling, findings = labelled(masks([0, 1], [0, 2, 3]), DatasetSpec(task="instances", ignore=3))
     assert (labelling.task, labelling.ignore) == ("instances", 3)

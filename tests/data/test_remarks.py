@@ -59,15 +59,15 @@ def test_the_same_picture_twice_in_the_training(cells):
         tiny.save(cells / folder / "2.png", tiny.pixels(cells / folder / "1.png"))
     assert new_notes(cells) == [
         f"1 pair of images that look the same, the first {cells}/images/1.png and {cells}/images/2.png: the second of "
-        "a pair teaches little."
+        "a pair teaches little. Remove it."
     ]
 
 
 def test_a_shifted_mask(cells):
     change(cells / "masks/3.png", lambda mask: np.roll(mask, (7, -6), (0, 1)))
     assert new_notes(cells) == [
-        f"1 mask looks shifted against the image, the first {cells}/masks/3.png by about 7 pixels down and -6 to the "
-        "right."
+        f"1 mask looks shifted against the image, the first {cells}/masks/3.png by about 7 pixels down and 6 to the "
+        "left: save it with its image again, or move it back."
     ]
 
 
@@ -77,14 +77,15 @@ def test_a_mask_of_another_image(cells):
     tiny.save(cells / "masks/3.png", other)
     assert new_notes(cells) == [
         "1 mask has little to do with the image, unlike the others, the first "
-        f"{cells}/masks/3.png: does it belong to another image?"
+        f"{cells}/masks/3.png: does it belong to another image? Pair it with that one."
     ]
 
 
 def test_an_empty_mask(cells):
     change(cells / "masks/3.png", np.zeros_like)
     assert new_notes(cells) == [
-        f"1 mask holds one value only, the first {cells}/masks/3.png: is nothing there to mark?"
+        f"1 mask holds one value only, the first {cells}/masks/3.png: is nothing there to mark? If there is, draw it "
+        "again."
     ]
 
 
@@ -93,15 +94,18 @@ def test_values_with_gaps(cells):
         change(cells / f"masks/{k}.png", lambda mask: np.where(mask, 1, 0).astype(np.uint8))
         change(cells / f"masks/{k}.png", lambda mask: np.where(np.arange(64) > 40, 5 * mask, mask).astype(np.uint8))
     assert new_notes(cells) == [
-        "The masks' values have gaps (2, 3, 4 do not occur): was a class lost when they were saved?"
+        f"{cells}/masks/0.png holds the value 5, but no mask holds 2, 3, 4: was a class lost when they were saved? If "
+        "so, save them again."
     ]
 
 
-def test_a_class_of_a_single_pixel(cells):
+def test_a_class_of_few_pixels(cells):
     def mark(mask):
         mask = mask.copy()
-        mask[0, 0] = 7
+        mask[0, :2] = 7
         return mask
 
     change(cells / "masks/2.png", mark)
-    assert new_notes(cells) == ["The class class 7 has only 1 pixels in the training masks: too few to learn from."]
+    assert new_notes(cells) == [
+        "The class class 7 has only 2 pixels in the training masks: too few to learn from. Add images of it."
+    ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tinyunet.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tinyunet.data.check import Examination
+    from tinyunet.data.examination import Examination
     from tinyunet.runs.config import Config
 
 
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Prints what was found; problems are an error."""
     from tinyunet.data.check import examine
+    from tinyunet.data.remarks import remarks_on_types
     from tinyunet.data.writers import write_text
     from tinyunet.runs.config import read_request
     from tinyunet.runs.display import Display
@@ -55,6 +56,9 @@ def run(arguments: argparse.Namespace) -> None:
 
         examination = examine(arguments.data, task=arguments.task, seed=arguments.seed, progress=progress)
     plan = None if examination.problems else plan_for(examination, read_request(arguments.config, arguments.settings))
+    if plan is not None and plan.config.data.normalise == "dataset":
+        more = remarks_on_types(examination.fingerprint)
+        examination = dataclasses.replace(examination, notes=(*examination.notes, *more))
     if arguments.json is not None:
         decisions = None if plan is None else [dataclasses.asdict(one) for one in plan.decisions]
         write_text(arguments.json, json.dumps({**examination.to_dict(), "plan": decisions}, indent=1) + "\n")

@@ -1,5 +1,6 @@
 """Whether a mask lies where its image says: what a shifted mask, or that of another image, does not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ class Alignment:
 
     @property
     def shifted(self) -> bool:
-        """The mask would fit clearly better elsewhere."""
+        """The mask would fit clearly better elsewhere; whether that means anything, `moved` says."""
         return self.shift != (0, 0) and abs(self.best) >= 0.3 and abs(self.here) < 0.6 * abs(self.best)
 
 
@@ -70,6 +71,26 @@ def _standardised(values: np.ndarray) -> np.ndarray:
     """With mean 0 and standard deviation 1; zeros where nothing varies."""
     deviation = float(values.std())
     return (values - values.mean()) / deviation if deviation > 1e-9 else np.zeros_like(values)
+
+
+def moved(alignments: Sequence[Alignment]) -> list[int]:
+    """Positions of masks that look shifted, in a data set where brightness tells where a mask lies.
+
+    It tells nothing of a small structure amid others as bright: somewhere near such a mask fits a little better by
+    chance. So the median of the best correlations must be 0.35 or more, to which shifted masks contribute as others do.
+
+    Args:
+        alignments: Of every mask.
+
+    Example:
+        >>> still, away = Alignment(0.8, 0.8, (0, 0)), Alignment(0.1, 0.7, (9, 0))
+        >>> moved([still, away, still]), moved([Alignment(0.1, 0.1, (0, 0)), away, Alignment(0.1, 0.2, (0, 1))])
+        ([1], [])
+    """
+    usual = float(np.median([abs(one.best) for one in alignments])) if alignments else 0.0
+    if usual < 0.35:
+        return []
+    return [i for i, one in enumerate(alignments) if one.shifted and abs(one.best) >= usual / 2]
 
 
 def strangers(here: list[float]) -> list[int]:

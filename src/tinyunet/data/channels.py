@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyunet.data.facts import ImageFacts
-from tinyunet.data.fingerprint import used_channels
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.readers import shown
+from tinyunet.data.summary import used_channels
 
 
 @dataclass(frozen=True)

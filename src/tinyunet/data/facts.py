@@ -1,23 +1,20 @@
 """What one image and its mask are, in numbers: all that is kept of the pixels once a file has been read."""
 
-import hashlib
-import json
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from tinyunet.data.alignment import Alignment, align
-from tinyunet.data.header import Geometry, Unreadable, corners
+from tinyunet.data.digest import file_digest
+from tinyunet.data.foreground import PIXELS, PixelSample, draw_pixels
 from tinyunet.data.likeness import sketch
 from tinyunet.data.masks import Kind, RawMask
+from tinyunet.data.misfit import misfit
 from tinyunet.data.normalise import has_opaque_alpha, is_grey
-from tinyunet.data.readers import read_header, shown
 from tinyunet.data.sample import Sample, sample_header, sample_image, sample_mask
-from tinyunet.data.suspicion import looks_like_jpeg, looks_like_objects
-from tinyunet.data.zarrarray import files_inside
+from tinyunet.data.suspicion import MANY, MANY_IN_SLICES, looks_like_jpeg, looks_like_objects, numbered_by_slice
 from tinyunet.errors import DataError
 
 MAX_VALUES = 1024  # so many different mask values are kept for each mask: more than any set of classes holds
@@ -72,7 +69,9 @@ class MaskFacts:
         palette: The colours of a palette, "#rrggbb" each; None for other kinds.
         counts: Pixels of each value, ascending; only the `MAX_VALUES` smallest values, and the one to be ignored.
         rest: Pixels of the values that are not in `counts`.
-        objects: The mask looks like numbered objects; False too where nobody looked.
+        rest_values: How many these values are.
+        objects: The mask looks like numbered objects; None where it has too few values to tell, or nobody looked.
+        by_slice: A volume seems to number its objects anew in each slice; False too where nobody looked.
         smeared: The values look like those of a JPEG.
     """
 
@@ -81,7 +80,9 @@ class MaskFacts:
     palette: tuple[str, ...] | None
     counts: dict[int, int]
     rest: int
-    objects: bool
+    rest_values: int
+    objects: bool | None
+    by_slice: bool
     smeared: bool
 
 
@@ -97,6 +98,7 @@ class SampleFacts:
         digests: `file_digest` of the image and, where there is one, of the mask; a file that cannot be read has none.
         sketch: The image's, by which it is known again; None if it is the same everywhere.
         alignment: How image and mask go together; None where one of them is missing or of another size.
+        drawn: Some of the pixels with what the mask says of them; None as for `alignment`.
     """
 
     sample: Sample
@@ -106,22 +108,32 @@ class SampleFacts:
     digests: tuple[str, ...]
     sketch: Float32[np.ndarray, " n"] | None = field(default=None, compare=False)
     alignment: Alignment | None = None
+    drawn: PixelSample | None = field(default=None, compare=False)
 
 
-def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = True) -> SampleFacts:
+def measure(
+    sample: Sample,
+    *,
+    ignore: int | None = None,
+    seek_objects: bool = True,
+    seek_slices: bool = True,
+    at_most: int = PIXELS,
+) -> SampleFacts:
     """Read the files of a sample, once, and keep their numbers.
 
     Args:
         sample: The image and its mask.
         ignore: The mask value that takes no part, if any.
         seek_objects: Look whether the mask numbers its objects, which takes time.
+        seek_slices: Look whether it numbers them anew in each slice of a volume.
+        at_most: So many pixels are kept, as `draw_pixels` draws them.
 
     Returns:
         The facts; a problem is among them where a file cannot be read or image and mask differ in size.
     """
     problems: list[str] = []
     digests: list[str] = []
-    image = mask = pixels = drawn = alignment = None
+    image = mask = pixels = raw = alignment = drawn = None
     try:
         geometry = sample_header(sample).geometry
         pixels = sample_image(sample)
@@ -134,102 +146,29 @@ def measure(sample: Sample, *, ignore: int | None = None, seek_objects: bool = T
     try:
         if sample.mask is not None:
             raw = sample_mask(sample)
-            mask = mask_facts(raw, ignore=ignore, suffix=sample.mask.suffix, seek_objects=seek_objects)
+            mask = mask_facts(
+                raw, ignore=ignore, suffix=sample.mask.suffix, seek_objects=seek_objects, seek_slices=seek_slices
+            )
             digests.append(file_digest(sample.mask))
-            drawn = raw.values
     except DataError as error:
         problems += error.problems
-    if image is not None and mask is not None and (misfit := _misfit(sample, image, mask)):
-        problems.append(misfit)
-    elif pixels is not None and drawn is not None:
-        alignment = align(pixels, drawn != _commonest(drawn))
+    unfit = None
+    if image is not None and mask is not None:
+        unfit = misfit(sample, image.size, mask.size, placed=bool(image.spacing))
+    if unfit is not None:
+        problems.append(unfit)
+    elif pixels is not None and raw is not None:
+        commonest = _commonest(raw.values)
+        alignment = align(pixels, raw.values != commonest)
+        drawn = draw_pixels(pixels, raw.values, commonest, at_most=at_most)
     drawing = None if pixels is None else sketch(pixels)
-    return SampleFacts(sample, image, mask, tuple(problems), tuple(digests), drawing, alignment)
-
-
-def _misfit(sample: Sample, image: ImageFacts, mask: MaskFacts) -> str | None:
-    """Why a mask cannot be that of its image: it has another size, or lies elsewhere in the world; None if it can."""
-    assert sample.mask is not None
-    if image.size != mask.size:
-        return (
-            f"{shown(sample.mask)} must have the size of its image, {_size_text(image.size)}, "
-            f"got {_size_text(mask.size)}{_compared(image.size, mask.size)} Replace one of the two."
-        )
-    # what files say, not what dataset.toml declares, which may be in another unit
-    geometry, other = (read_header(path, axes=sample.axes).geometry for path in (sample.image, sample.mask))
-    if geometry is None or other is None or other.same_place(geometry, image.size):
-        return None
-    spacings = [" x ".join(f"{x:g}" for x in g.spacing) for g in (geometry, other)]
-    if spacings[0] != spacings[1]:
-        return (
-            f"{shown(sample.mask)} must have the voxels of its image, {spacings[0]}, got {spacings[1]} (z, y, x). "
-            "Resample the mask to its image, without interpolation."
-        )
-    return (
-        f"{shown(sample.mask)} must lie where its image does, got another affine: turned, or shifted by "
-        f"{_shift(geometry, other, image.size):.3g} mm. Save the mask with the affine of its image."
-    )
-
-
-def _shift(geometry: Geometry, other: Geometry, shape: tuple[int, ...]) -> float:
-    """The farthest that a corner of the one volume lies from the same corner of the other."""
-    return float(np.linalg.norm(corners(geometry, shape) - corners(other, shape), axis=-1).max())
-
-
-def _size_text(size: tuple[int, ...]) -> str:
-    return "×".join(map(str, size))
-
-
-def _compared(image: tuple[int, ...], mask: tuple[int, ...]) -> str:
-    """The end of a sentence about two sizes that differ: what their numbers mean, and what may have happened."""
-    if len(image) != len(mask):
-        return "."
-    axes = {2: " (height×width).", 3: " (depth×height×width)."}.get(len(image), ".")
-    if sorted(image) != sorted(mask):
-        return axes
-    return f"{axes} It looks turned by 90°." if len(image) == 2 else f"{axes} Its axes seem to be in another order."
+    return SampleFacts(sample, image, mask, tuple(problems), tuple(digests), drawing, alignment, drawn)
 
 
 def _commonest(values: Int64[np.ndarray, "*space"]) -> int:
     """The value of most pixels."""
     found, counts = tally(values)
     return int(found[counts.argmax()])
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal; neither its name nor its times matter.
-
-    Of a folder, it is that over the names within it, in their order, and the digests of these files.
-
-    A file that has just been decoded comes from the system's cache, so that the disk is read once.
-
-    Args:
-        path: The file, or the folder.
-
-    Raises:
-        DataError: The file cannot be opened, or the folder holds links.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "a")
-        >>> path.write_bytes(b"abc")
-        3
-        >>> file_digest(path)[:16]
-        'ba7816bf8f01cfea'
-
-    References:
-        NIST (2015), FIPS 180-4, Secure hash standard, section 6.2.
-    """
-    try:
-        if path.is_dir():
-            inside = [[name, file_digest(file)] for name, file in files_inside(path).items()]
-            return hashlib.sha256(json.dumps(inside).encode()).hexdigest()
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except Unreadable as refusal:
-        raise DataError(f"{shown(path)} {refusal}") from None
-    except OSError as error:
-        raise DataError(f"{shown(path)} cannot be opened: {error.strerror}.") from error
 
 
 def image_facts(image: Shaped[np.ndarray, "*space c"]) -> ImageFacts:
@@ -257,7 +196,9 @@ def image_facts(image: Shaped[np.ndarray, "*space c"]) -> ImageFacts:
     return ImageFacts(image.shape[:-1], str(image.dtype), has_opaque_alpha(image), grey, low, high, mean, variance)
 
 
-def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", seek_objects: bool = True) -> MaskFacts:
+def mask_facts(
+    mask: RawMask, *, ignore: int | None = None, suffix: str = "", seek_objects: bool = True, seek_slices: bool = True
+) -> MaskFacts:
     """The numbers of a mask.
 
     Args:
@@ -265,6 +206,7 @@ def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", se
         ignore: The value that takes no part, if any.
         suffix: The file's, by which a JPEG is known.
         seek_objects: Look whether the mask numbers its objects.
+        seek_slices: Look whether it numbers them anew in each slice.
 
     Example:
         >>> mask_facts(RawMask(np.array([[0, 7, 7]]), "ids")).counts
@@ -280,8 +222,13 @@ def mask_facts(mask: RawMask, *, ignore: int | None = None, suffix: str = "", se
         palette=mask.palette,
         counts=dict(zip(values[kept].tolist(), counts[kept].tolist(), strict=True)),
         rest=int(counts[~kept].sum()),
-        # fewer than 10 values are never taken for objects, and asking sorts all pixels
-        objects=seek_objects and int((values > 0).sum()) >= 10 and looks_like_objects(mask.values),
+        rest_values=int((~kept).sum()),
+        # asking sorts all pixels
+        objects=looks_like_objects(mask.values) if seek_objects and int((values > 0).sum()) >= MANY else None,
+        by_slice=seek_slices
+        and mask.values.ndim == 3
+        and int((values > 0).sum()) >= MANY_IN_SLICES
+        and numbered_by_slice(mask.values),
         smeared=_is_smeared(mask.values, values, counts, suffix=suffix),
     )
 

@@ -114,6 +114,7 @@ def decide_labelling(
     if spec.ignore is not None:
         notes.append(f"Pixels of value {_written(spec.ignore, kind)} in a mask take no part.")
     problems = [problem] if problem else _unknown_values(masks, labelling)
+    problems += _begun_anew(masks) if task == "instances" else []
     if spec.boundary in labelling.names:
         labelling = replace(labelling, boundary=spec.boundary)
     elif spec.boundary is not None and understood:
@@ -125,10 +126,21 @@ def decide_labelling(
 
 
 def _task(masks: Sequence[tuple[Path, MaskFacts]], spec: DatasetSpec) -> str | None:
-    """The task that is declared, or instances where nothing is declared and a mask looks like objects."""
+    """The task that is declared, or instances where nothing is and most masks of enough values look like objects."""
     if spec.task is not None or spec.classes is not None:
         return spec.task
-    return "instances" if any(mask.objects for _, mask in masks) else None
+    judged = [mask.objects or mask.by_slice for _, mask in masks if mask.objects is not None]
+    return "instances" if 2 * sum(judged) > len(judged) else None
+
+
+def _begun_anew(masks: Sequence[tuple[Path, MaskFacts]]) -> list[str]:
+    """A problem for each volume whose objects have other numbers in each slice."""
+    return [
+        f"{shown(path)} must give an object one number through the volume, got numbers that begin anew in each slice. "
+        "Number the objects through the volume, for example with skimage.measure.label."
+        for path, mask in masks
+        if mask.by_slice
+    ]
 
 
 def _no_classes(masks: Sequence[tuple[Path, MaskFacts]], values: list[int], *, task: str | None) -> str | None:

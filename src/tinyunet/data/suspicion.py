@@ -5,6 +5,12 @@ from collections import Counter
 import numpy as np
 from jaxtyping import Int64
 
+MANY = 10
+"""From so many positive values a mask can look like one of numbered objects."""
+
+MANY_IN_SLICES = 5
+"""From so many that come back in a next slice a volume can look numbered slice by slice."""
+
 _PIECES = 1.2
 """How many pieces there may be for each object: of some a thread is broken, or a pixel has gone astray."""
 
@@ -26,7 +32,7 @@ def looks_like_objects(values: Int64[np.ndarray, "*space"]) -> bool:
     """
     found, _, pieces = _pieces(values)
     count = int(np.count_nonzero(found > 0))
-    return count >= 10 and bool(pieces[found > 0].sum() <= _PIECES * count)
+    return count >= MANY and bool(pieces[found > 0].sum() <= _PIECES * count)
 
 
 def numbered_by_slice(values: Int64[np.ndarray, "z y x"]) -> bool:
@@ -58,7 +64,7 @@ def numbered_by_slice(values: Int64[np.ndarray, "z y x"]) -> bool:
         elsewhere.update(np.setdiff1d(back, staying).tolist())
         before = found[positive]  # none yet at the first slice, whose next one is no other's
     often = 2 * len(elsewhere) > len(returns) and 10 * elsewhere.total() >= returns.total()
-    return len(returns) >= 5 and parts <= _PIECES * ids and often
+    return len(returns) >= MANY_IN_SLICES and parts <= _PIECES * ids and often
 
 
 def looks_like_jpeg(values: Int64[np.ndarray, "*space"], *, suffix: str = "") -> bool:

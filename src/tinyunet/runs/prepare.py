@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyunet.data.check import Examination, examine
+from tinyunet.data.check import examine
+from tinyunet.data.examination import Examination
 from tinyunet.data.folder import DataFolder
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.masks import RawMask
 from tinyunet.data.normalise import Normalisation
+from tinyunet.data.remarks import remarks_on_types
 from tinyunet.data.store import ImageStore, Target
 from tinyunet.errors import ConfigError, DataError
 from tinyunet.runs.build import network_classes
@@ -46,8 +48,9 @@ def resolve(
     examination.raise_for_problems()
     plan = plan_for(examination, request)
     config = plan.config
-    examination = dataclasses.replace(examination, notes=(*examination.notes, *plan.notes))
     data, facts = config.data, examination.fingerprint
+    more = remarks_on_types(facts) if data.normalise == "dataset" else ()
+    examination = dataclasses.replace(examination, notes=(*examination.notes, *more, *plan.notes))
     split = data.split or examination.split
     known = {sample.name for sample in examination.folder.samples}
     if missing := sorted({*split.train, *split.val} - known):

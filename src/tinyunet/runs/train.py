@@ -15,7 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from tinyunet import __version__
-from tinyunet.data.check import Examination
+from tinyunet.data.examination import Examination
 from tinyunet.data.writers import replace_file
 from tinyunet.errors import CheckpointError, ConfigError, TrainingError
 from tinyunet.runs.budget import OVERRUN, plan_steps
