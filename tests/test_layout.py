@@ -18,7 +18,14 @@ TESTS = ROOT / "tests"
 # Sources without a test file of their own: a package's docstring, and the entry point that tests/cli starts.
 UNTESTED = {"__init__.py", "__main__.py"}
 # Test files that mirror no source file: this one, and the one that runs examples/.
-FREE_TESTS = {"test_objects.py", "test_layout.py", "test_examples.py", "test_docs.py", "test_benchmarks.py"}
+FREE_TESTS = {
+    "test_objects.py",
+    "test_object_volumes.py",
+    "test_layout.py",
+    "test_examples.py",
+    "test_docs.py",
+    "test_benchmarks.py",
+}
 
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core"}
 
