@@ -236,6 +236,6 @@ def test_every_fault_of_a_folder_is_found_and_nothing_else(faulty, capsys):
         "again.",
         f"1 mask looks shifted against the image, the first {faulty}/masks/07.png by about 9 pixels down and 6 to the "
         "left: save it with its image again, or move it back.",
-        f"2 masks have little to do with the image, unlike the others, the first {faulty}/masks/08.png: does it belong "
-        "to another image? Pair it with that one.",
+        f"2 masks have little to do with the image, unlike the others, {faulty}/masks/08.png and {faulty}/masks/09.png"
+        ": were they swapped? Pair each with its image.",
     ]

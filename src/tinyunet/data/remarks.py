@@ -156,6 +156,10 @@ def _masks(facts: Sequence[SampleFacts]) -> list[str]:
     foreign = [path for path, _ in (aligned[i] for i in odd) if path not in known]
     if foreign:
         little = "little to do with the image, unlike the others"
-        said = _named(foreign, f"mask has {little}", f"masks have {little}")
-        found.append(f"{said}: does it belong to another image? Pair it with that one.")
+        if len(foreign) == 2:
+            both = " and ".join(shown(path) for path in foreign)
+            found.append(f"2 masks have {little}, {both}: were they swapped? Pair each with its image.")
+        else:
+            said = _named(foreign, f"mask has {little}", f"masks have {little}")
+            found.append(f"{said}: does it belong to another image? Pair it with that one.")
     return found
