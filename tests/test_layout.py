@@ -17,19 +17,12 @@ TESTS = ROOT / "tests"
 
 # Sources without a test file of their own: a package's docstring, and the entry point that tests/cli starts.
 UNTESTED = {"__init__.py", "__main__.py"}
-<<<<<<< HEAD
 # Test files that mirror no source file: this one, those of several files, and the one that runs examples/.
 FREE_TESTS = {
     "test_bad_folders.py",
     "test_objects.py",
     "test_volumes.py",
     "test_object_volumes.py",
-=======
-# Test files that mirror no source file: this one, and the one that runs examples/.
-FREE_TESTS = {
-    "test_objects.py",
-    "test_object_volumes.py",
->>>>>>> hO
     "test_layout.py",
     "test_examples.py",
     "test_docs.py",
