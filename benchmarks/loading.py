@@ -24,8 +24,8 @@ def read_batches(data: Path, *, count: int, settings: Sequence[str]) -> tuple[fl
         settings: Values over the product's defaults, as `key=value`.
     """
     from tinyunet.data.batches import Sampler, batches
-    from tinyunet.runs.config import read_request
     from tinyunet.runs.prepare import open_store, resolve
+    from tinyunet.runs.request import read_request
 
     config, examination = resolve(read_request(None, settings), data)
     names = config.data.split.train

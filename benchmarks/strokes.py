@@ -16,9 +16,9 @@ from benchmarks.present import Cell, Table, add_output_options, present
 from benchmarks.scores import pick
 from benchmarks.whole import Training, train_and_evaluate
 from tinyunet.data.check import Examination, examine
+from tinyunet.data.labelfile import write_labels
 from tinyunet.data.labelling import IGNORE, Labelling
 from tinyunet.data.masks import read_mask
-from tinyunet.data.writers import write_labels
 
 SCORES = ("Dice, all pixels", "Dice, mean of images", "F1 at 0.5", "AUC", "adapted Rand F, best threshold")
 

@@ -8,10 +8,10 @@ import pytest
 import tensorstore
 from reference import tiny
 
+from tinyunet.data.labelfile import write_zarr
 from tinyunet.data.phantom import phantom
 from tinyunet.data.readers import read_header, read_image
 from tinyunet.data.synthetic import write_volumes
-from tinyunet.data.writers import write_zarr
 
 SHAPE = (6, 16, 16)
 SPACING = (3.0, 1.0, 1.0)

@@ -3,8 +3,6 @@ import functools
 import math
 import re
 import tomllib
-from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import tomli_w
@@ -19,7 +17,7 @@ from tinyunet.data.split import Split
 from tinyunet.errors import ConfigError, TinyUNetError
 from tinyunet.models.presets import PRESETS, ModelConfig
 from tinyunet.objects.target import ObjectConfig
-from tinyunet.runs.config import FORMAT, Config, DataConfig, TrainConfig, config_from_dict, config_to_dict, read_request
+from tinyunet.runs.config import Config, DataConfig, TrainConfig, config_from_dict, config_to_dict
 from tinyunet.training.losses import LossConfig
 from tinyunet.training.optimiser import OptimiserConfig
 
@@ -86,11 +84,6 @@ FULL = Config(
     ),
     train=TrainConfig(steps=7, stop_after=3, validations=2, checkpoint_seconds=1.5),
 )
-
-
-def read_config(file: Path | None, settings: Sequence[str] = ()) -> Config:
-    """What is asked for, over the defaults."""
-    return read_request(file, settings).over(Config())
 
 
 SHARE = st.floats(0, 1, exclude_max=True)
@@ -176,22 +169,6 @@ def value_at(tree, path):
     return functools.reduce(lambda table, key: table[key], path, tree)
 
 
-def test_a_file_by_hand(tmp_path):
-    file = tmp_path / "my.toml"
-    file.write_text('seed = 3\n[model]\nfeatures = 8\nnorm = "none"\n[loss]\ndice = 2\nclass_weights = [1, 2.5]\n')
-    config = read_config(file)
-    assert config.seed == 3
-    assert config.model == dataclasses.replace(PRESETS["tiny"], features=8, norm="none")
-    assert config.loss == LossConfig(dice=2.0, class_weights=(1.0, 2.5))
-    assert isinstance(config.loss.dice, float)
-    assert config.train == TrainConfig()
-
-
-def test_without_anything_it_is_the_defaults():
-    assert read_config(None) == Config()
-    assert Config().model == PRESETS["tiny"]
-
-
 def test_no_value_of_the_full_example_is_a_default():
     empty = dataclasses.replace(Config(), data=DataConfig())
     tree, defaults = config_to_dict(FULL), config_to_dict(empty)
@@ -241,36 +218,6 @@ def test_what_is_read_is_left_as_it_was(config):
     assert repr(tree) == before
 
 
-@pytest.mark.parametrize(
-    ("settings", "path", "value"),
-    [
-        (["seed=3"], ("seed",), 3),
-        (["model.features = 9"], ("model", "features"), 9),
-        (["data.task=foreground"], ("data", "task"), "foreground"),
-        (['data.task="foreground"'], ("data", "task"), "foreground"),
-        (["data.folder=/a=b/c.d"], ("data", "folder"), "/a=b/c.d"),
-        (["augment.flips=false"], ("augment", "flips"), False),
-        (["optimiser.learning_rate=1e-4"], ("optimiser", "learning_rate"), 1e-4),
-        (["loss.class_weights=[1, 2]"], ("loss", "class_weights"), [1.0, 2.0]),
-        (["loss.class_weights=2"], ("loss", "class_weights"), [2.0]),
-        (["batches.patch=128"], ("batches", "patch"), [128]),
-        (["batches.patch=[16, 128, 128]"], ("batches", "patch"), [16, 128, 128]),
-        (["seed=3", "seed=4"], ("seed",), 4),
-        (["model.preset=unet2015", "model.features=4"], ("model", "convs_per_block"), 2),
-        (["model.features=4", "model.preset=unet2015"], ("model", "features"), 4),
-    ],
-)
-def test_single_settings(settings, path, value):
-    assert value_at(config_to_dict(read_config(None, settings)), path) == value
-
-
-def test_a_setting_goes_over_the_file(tmp_path):
-    file = tmp_path / "my.toml"
-    file.write_text("[model]\nfeatures = 8\ndepth = 2\n")
-    model = read_config(file, ["model.features=5"]).model
-    assert (model.features, model.depth) == (5, 2)
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_replaced_by_its_values(name):
     config = config_from_dict({"model": {"preset": name}}, where="my.toml")
@@ -316,49 +263,6 @@ def test_what_cannot_be_used_is_named(tree, message):
         config_from_dict(tree, where="my.toml")
 
 
-@pytest.mark.parametrize("setting", ["seed", "=3", "", "model.=3", "."])
-def test_a_setting_is_key_and_value(setting):
-    message = f"A setting must be key=value, got {setting!r}; for example model.features=16."
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        read_config(None, [setting])
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (["augment.flips=yes"], "--set: `augment.flips` must be true or false, got 'yes'."),
-        (["a..b=3"], "--set: unknown key `a`."),
-        (["model=3", "model.features=2"], "`model.features`: 'model' is a value, not a table."),
-        (["seed=1" + "0" * 5000], "--set: `seed` must be a whole number, got '1000"),
-    ],
-)
-def test_a_setting_that_cannot_be_used_is_named(settings, message):
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
-        read_config(None, settings)
-
-
-def test_where_a_file_and_settings_meet_both_are_named(tmp_path):
-    file = tmp_path / "my.toml"
-    file.write_text("seed = 1")
-    with pytest.raises(ConfigError, match=f"^{re.escape(str(file))} with --set: `seed` must be a whole number"):
-        read_config(file, ["seed=x"])
-
-
-def test_a_file_that_is_not_there_is_named():
-    with pytest.raises(ConfigError, match=r"^There is no configuration file no\.toml\.$"):
-        read_config(Path("no.toml"))
-
-
-@pytest.mark.parametrize(
-    "content", [b"seed = ", b"\xff\xfe", b"seed = 1" + b"0" * 5000], ids=["toml", "text", "digits"]
-)
-def test_a_file_that_is_not_toml_is_named(tmp_path, content):
-    file = tmp_path / "my.toml"
-    file.write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"^{re.escape(str(file))} cannot be read as TOML: .+\.$"):
-        read_config(file)
-
-
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
@@ -372,13 +276,3 @@ def test_a_file_that_is_not_toml_is_named(tmp_path, content):
 def test_the_length_of_a_training_has_bounds(name, value, rule):
     with pytest.raises(ConfigError, match=re.escape(f"`train.{name}` {rule}, got {value}.")):
         TrainConfig(**{name: value})
-
-
-def test_the_configuration_file_of_a_run_can_be_read_unless_it_is_newer(tmp_path):
-    file = tmp_path / "config.toml"
-    file.write_text(f"format = {FORMAT}\nseed = 3\n")
-    assert read_config(file).seed == 3
-    file.write_text(f"format = {FORMAT + 1}\nseed = 3\n")
-    message = f"{file} was made by a newer version of tinyunet (format {FORMAT + 1}, this one reads up to {FORMAT})"
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
-        read_config(file)

@@ -4,9 +4,10 @@ import pytest
 from runs.test_plan import CUBE, facts
 
 from tinyunet.runs import memory
-from tinyunet.runs.config import Config, read_request
+from tinyunet.runs.config import Config
 from tinyunet.runs.memory import bounded_bytes, fit_memory, step_bytes
 from tinyunet.runs.plan import make_plan
+from tinyunet.runs.request import read_request
 
 SMALL = ("model.features=2", "model.depth=1", "model.convs_per_block=1")
 

@@ -4,8 +4,9 @@ import pytest
 
 from tinyunet.data.fingerprint import Fingerprint
 from tinyunet.data.normalise import ChannelRule
-from tinyunet.runs.config import Config, Request, read_request
+from tinyunet.runs.config import Config
 from tinyunet.runs.plan import VOXELS, make_plan
+from tinyunet.runs.request import Request, read_request
 
 CUBE = (1.0, 1.0, 1.0)
 

@@ -9,9 +9,9 @@ from tinyunet.errors import CheckpointError, TrainingError
 from tinyunet.runs import session as module
 from tinyunet.runs.budget import Timing
 from tinyunet.runs.calibrate import Temperature
-from tinyunet.runs.config import read_request
 from tinyunet.runs.display import Display
 from tinyunet.runs.prepare import resolve
+from tinyunet.runs.request import read_request
 from tinyunet.runs.session import Session
 from tinyunet.runs.validate import Validation
 from tinyunet.runs.weights import read_weights

@@ -42,9 +42,9 @@ def run(arguments: argparse.Namespace) -> None:
     from tinyunet.data.check import examine
     from tinyunet.data.remarks import remarks_on_types
     from tinyunet.data.writers import write_text
-    from tinyunet.runs.config import read_request
     from tinyunet.runs.display import Display
     from tinyunet.runs.prepare import plan_for
+    from tinyunet.runs.request import read_request
 
     if arguments.write_split:
         print(f"split     {write_split(arguments.data, seed=arguments.seed)}")

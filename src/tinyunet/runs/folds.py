@@ -13,7 +13,7 @@ from tinyunet.data.split import Split, draw_order
 from tinyunet.data.writers import write_text
 from tinyunet.errors import ConfigError
 from tinyunet.evaluation.result import Evaluation
-from tinyunet.runs.config import Config, read_request
+from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display
 from tinyunet.runs.evaluate import evaluate
 from tinyunet.runs.folder import (
@@ -30,6 +30,7 @@ from tinyunet.runs.folder import (
 from tinyunet.runs.page.scores import focal_dice
 from tinyunet.runs.prepare import resolve
 from tinyunet.runs.report import write_report
+from tinyunet.runs.request import read_request
 from tinyunet.runs.run import Run, load
 from tinyunet.runs.train import begin, resume, with_length, write_fingerprint
 from tinyunet.training.log import Log, read_log

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from tinyunet.runs.build import build_model
-from tinyunet.runs.config import Config, Request
+from tinyunet.runs.config import Config
 from tinyunet.runs.plan import Decision, Plan
+from tinyunet.runs.request import Request
 from tinyunet.training.optimiser import optimiser
 from tinyunet.training.state import initial_state
 from tinyunet.training.step import Batch, make_step

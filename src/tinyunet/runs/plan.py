@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinyunet.data.fingerprint import Fingerprint
-from tinyunet.runs.config import Config, Request
+from tinyunet.runs.config import Config
+from tinyunet.runs.request import Request
 
 PIXELS = 256**2
 """Pixels of a patch of images."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyunet.data.labelfile import write_labels, write_nifti
 from tinyunet.data.readers import NIFTI_SUFFIXES, SUFFIXES, read_header, read_image, shown, stem, suffix
-from tinyunet.data.writers import write_array, write_labels, write_nifti, write_png, write_text
+from tinyunet.data.writers import write_array, write_png, write_text
 from tinyunet.errors import DataError
 from tinyunet.evaluation.overlay import object_colors
 from tinyunet.evaluation.panel import view

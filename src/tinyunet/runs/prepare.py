@@ -16,10 +16,11 @@ from tinyunet.data.remarks import remarks_on_types
 from tinyunet.data.store import ImageStore, Target
 from tinyunet.errors import ConfigError, DataError
 from tinyunet.runs.build import network_classes
-from tinyunet.runs.config import Config, Request
+from tinyunet.runs.config import Config
 from tinyunet.runs.machine import installed_memory
 from tinyunet.runs.memory import fit_memory
 from tinyunet.runs.plan import Plan, make_plan
+from tinyunet.runs.request import Request
 
 CACHE_SHARE = 1 / 8
 """Share of the installed memory that images may occupy while training."""

@@ -19,7 +19,7 @@ from tinyunet.data.examination import Examination
 from tinyunet.data.writers import replace_file
 from tinyunet.errors import CheckpointError, ConfigError, TrainingError
 from tinyunet.runs.budget import OVERRUN, plan_steps
-from tinyunet.runs.config import Config, Request, read_request
+from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display, clock
 from tinyunet.runs.folder import (
     FINGERPRINT,
@@ -33,6 +33,7 @@ from tinyunet.runs.folder import (
 from tinyunet.runs.machine import cores, installed_memory
 from tinyunet.runs.prepare import resolve
 from tinyunet.runs.report import write_report
+from tinyunet.runs.request import Request, read_request
 from tinyunet.runs.run import Run, load
 from tinyunet.runs.session import Session
 from tinyunet.runs.stop import stop_on_signal
