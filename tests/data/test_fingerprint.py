@@ -48,6 +48,9 @@ def test_one_without_the_newer_numbers_can_be_read():
     table = PRINT.to_dict()
     del table["foreground"], table["objects"]
     assert Fingerprint.from_dict(table) == PRINT
+    for name in ("spacings", "oriented", "median_size", "median_spacing", "finest_spacing", "median_extent"):
+        del table[name]
+    assert Fingerprint.from_dict(table).sizes == PRINT.sizes
 
 
 def test_shares_and_dimensions():

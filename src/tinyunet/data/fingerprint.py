@@ -1,7 +1,7 @@
 """The fingerprint of a data set: plain facts about all its files, from which a training is planned."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tinyunet.data.foreground import Intensities
@@ -17,12 +17,6 @@ class Fingerprint:
         images: Number of images that could be read.
         labelled: Number of those that have a mask.
         sizes: Number of images of each (height, width), or (depth, height, width), ascending.
-        spacings: Number of images of each size of a pixel along these axes, four digits of it; () where none is said.
-        oriented: Number of images whose files say where head, front and right are.
-        median_size: Median of the sizes, axis by axis.
-        median_spacing: Median of the spacings, axis by axis, of the images that have one; () where none has.
-        finest_spacing: Their tenth percentile, likewise.
-        median_extent: Median of size times spacing, likewise.
         dtypes: Number of images of each stored type.
         stored_channels: Number of images of each number of stored channels.
         channels: How stored channels become the ones that are used.
@@ -37,6 +31,12 @@ class Fingerprint:
         absent: For each class, the names of the labelled images in which it does not occur.
         digest: SHA-256, in hexadecimal, over the names of all samples and the bytes of all images and masks: two data
             sets with the same digest hold the same pixels, in whatever order and whenever their files were written.
+        spacings: Number of images of each size of a pixel along these axes, four digits of it; () where none is said.
+        oriented: Number of images whose files say where head, front and right are.
+        median_size: Median of the sizes, axis by axis.
+        median_spacing: Median of the spacings, axis by axis, of the images that have one; () where none has.
+        finest_spacing: Their tenth percentile, likewise.
+        median_extent: Median of size times spacing, likewise.
         foreground: Values of the pixels of all classes but the commonest, in the labelled training images, from a
             sample of them; None where there are none.
         objects: Of masks that number objects; None of others.
@@ -45,12 +45,6 @@ class Fingerprint:
     images: int
     labelled: int
     sizes: dict[tuple[int, ...], int]
-    spacings: dict[tuple[float, ...], int]
-    oriented: int
-    median_size: tuple[float, ...]
-    median_spacing: tuple[float, ...]
-    finest_spacing: tuple[float, ...]
-    median_extent: tuple[float, ...]
     dtypes: dict[str, int]
     stored_channels: dict[int, int]
     channels: ChannelRule
@@ -64,6 +58,12 @@ class Fingerprint:
     ignored_pixels: int
     absent: tuple[tuple[str, ...], ...]
     digest: str
+    spacings: dict[tuple[float, ...], int] = field(default_factory=dict)
+    oriented: int = 0
+    median_size: tuple[float, ...] = ()
+    median_spacing: tuple[float, ...] = ()
+    finest_spacing: tuple[float, ...] = ()
+    median_extent: tuple[float, ...] = ()
     foreground: Intensities | None = None
     objects: ObjectSizes | None = None
 
@@ -90,12 +90,12 @@ class Fingerprint:
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> "Fingerprint":
-        """The inverse of `to_dict`, also after a way through JSON."""
+        """The inverse of `to_dict`, also after a way through JSON; what older versions did not write is left empty."""
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in table.items()
         }
         for name in ("sizes", "spacings"):
-            fields[name] = {tuple(size): count for *size, count in table[name]}
+            fields[name] = {tuple(size): count for *size, count in table.get(name, [])}
         for name in ("dtypes", "stored_channels", "mask_values"):
             fields[name] = dict(table[name])
         fields["channels"] = ChannelRule(**table["channels"])

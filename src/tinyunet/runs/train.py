@@ -166,7 +166,7 @@ def resume(out: str | Path, *, quiet: bool = False) -> Run:
             f"{out / FINGERPRINT} is missing or damaged, so it cannot be told whether the data are still the same "
             f"({error}); start a new training, with --init {out} to keep what was learnt."
         ) from error
-    if before != json.loads(json.dumps(examination.fingerprint.to_dict())):
+    if before.get("digest") != examination.fingerprint.digest:
         raise CheckpointError(
             f"The data in {config.data.folder} have changed since {out} began, so it cannot go on as the same "
             f"training; start a new one, with --init {out} to keep what was learnt."

@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 
 from tinyunet.data.fingerprint import Fingerprint
+from tinyunet.data.foreground import Intensities
 from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.normalise import ChannelRule
+from tinyunet.data.objectsizes import ObjectSizes
 from tinyunet.data.split import Split
 from tinyunet.runs.page.dataset import class_table, data_facts, intensity_table, split_table
 
@@ -104,3 +106,19 @@ def test_the_split_counts_images():
 
 def test_intensities_are_listed_by_channel():
     assert texts(intensity_table(PRINT)) == [["1", "3", "65,535", "1,234", "0.25"]]
+
+
+def test_spacing_objects_and_marked_pixels_are_said_where_they_are_known():
+    found = replace(
+        PRINT,
+        spacings={(2.0, 0.5): 5},
+        objects=ObjectSizes(40, (2, 8.0, 12), (10.0, 100.0, 900.0), (3.6, 11.3, 33.9)),
+        foreground=Intensities((7.0,), (2.0,), (1.0,), (9.0,)),
+    )
+    said = facts(found)
+    assert said["Spacing"] == ("2\u00a0×\u00a00.5", "of a pixel along these axes, in the unit of the files")
+    assert said["Objects"][0] == "40"
+    assert said["Objects"][1].startswith("median 8 in an image; as a disc 11.3 pixels across, 90 %")
+    assert intensity_table(found).note == "Of all classes but the commonest: 7 ± 2, 99 % in 1 to 9."
+    assert intensity_table(PRINT).note == ""
+    assert not {"Spacing", "Objects"} & facts(PRINT).keys()

@@ -25,9 +25,32 @@ def data_facts(fingerprint: Fingerprint) -> tuple[Fact, ...]:
     return (
         Fact("Images", f"{fingerprint.images:,}", f"{fingerprint.labelled:,} of them with a mask"),
         Fact("Sizes", ", ".join(shown), axes + (" (number of images)" if len(sizes) > 1 else "")),
+        *_spacing(fingerprint),
         Fact("Stored as", ", ".join(fingerprint.dtypes), "type of a value in the files"),
         Fact("Channels", stored, f"in the files; {rule.used} used{why}"),
+        *_objects(fingerprint),
     )
+
+
+def _spacing(fingerprint: Fingerprint) -> tuple[Fact, ...]:
+    """The size of a pixel, where files say one."""
+    known = sorted(((count, size) for size, count in fingerprint.spacings.items() if size), reverse=True)
+    if not known:
+        return ()
+    texts = ["\u00a0×\u00a0".join(number_text(side) for side in size) for _, size in known[:_MOST_SIZES]]
+    note = "of a pixel along these axes, in the unit of the files"
+    return (Fact("Spacing", ", ".join(texts) + ", …" * (len(known) > _MOST_SIZES), note),)
+
+
+def _objects(fingerprint: Fingerprint) -> tuple[Fact, ...]:
+    """How many objects there are and how large, where masks number them."""
+    found = fingerprint.objects
+    if found is None:
+        return ()
+    kind = "ball" if fingerprint.dimensions == 3 else "disc"
+    small, usual, large = (number_text(side) for side in found.diameter)
+    note = f"median {found.per_image[1]:g} in an image; as a {kind} {usual} pixels across, 90 % from {small} to {large}"
+    return (Fact("Objects", f"{found.count:,}", note),)
 
 
 def class_table(fingerprint: Fingerprint, labelling: Labelling) -> Table:
@@ -100,4 +123,17 @@ def intensity_table(fingerprint: Fingerprint) -> Table:
             (Cell(text=str(c + 1)), *(Cell(text=number_text(value)) for value in values))
             for c, values in enumerate(zip(*columns, strict=True))
         ),
+        note=_marked(fingerprint),
     )
+
+
+def _marked(fingerprint: Fingerprint) -> str:
+    """What the values of the marked pixels are, in words."""
+    found = fingerprint.foreground
+    if found is None:
+        return ""
+    rows = zip(found.mean, found.std, found.low, found.high, strict=True)
+    texts = [
+        f"{number_text(m)} ± {number_text(s)}, 99 % in {number_text(a)} to {number_text(b)}" for m, s, a, b in rows
+    ]
+    return f"Of all classes but the commonest: {'; '.join(texts)}."
