@@ -110,7 +110,7 @@ class Run:
         """
         prepared, shape = self._prepared(image, spacing)
         if tta or self.finds_objects or prepared.shape[:-1] != shape:
-            return self.decide(self.probabilities(image, spacing=spacing, tta=tta, progress=progress))
+            return self.decide(self._stitched(prepared, shape, tta=tta, progress=progress))
         return predict_labels(self._forward, prepared, self.tiles, progress=progress)
 
     def decide(self, probabilities: Float[np.ndarray, "*space k"]) -> Int32[np.ndarray, "*space"]:
@@ -137,11 +137,21 @@ class Run:
             progress: As for `predict`.
             scaled: Whether by `temperature`, so that they mean what they say; the most probable class is the same.
         """
-        prepared, shape = self._prepared(image, spacing)
+        found = self._stitched(*self._prepared(image, spacing), tta=tta, progress=progress)
+        return scale_probabilities(found, self.temperature) if scaled else found
+
+    def _stitched(
+        self,
+        prepared: Float32[np.ndarray, "*working c"],
+        shape: tuple[int, ...],
+        *,
+        tta: bool,
+        progress: Progress | None,
+    ) -> Float32[np.ndarray, "*space k"]:
+        """Probabilities as the network gives them, in the image's own pixels."""
         predict = self._augmented if tta else predict_probabilities
         found = predict(self._forward, prepared, self.tiles, classes=len(self.classes), progress=progress)
-        found = found if found.shape[:-1] == shape else resample_image(found, shape)
-        return scale_probabilities(found, self.temperature) if scaled else found
+        return found if found.shape[:-1] == shape else resample_image(found, shape)
 
     @property
     def _augmented(self) -> "partial[Float32[np.ndarray, '*space k']]":
