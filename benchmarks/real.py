@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.measure import machine
 from benchmarks.present import Cell, Table, add_output_options, present
-from benchmarks.scores import NAMES, mean, pick, pick_baseline
+from benchmarks.scores import further, mean, pick, pick_baseline
 from benchmarks.whole import Training, train_and_evaluate
 
 COSTS: Mapping[str, Callable[[Training], float]] = {
@@ -23,13 +23,13 @@ COSTS: Mapping[str, Callable[[Training], float]] = {
 
 def tabulate(trainings: Mapping[int, Training], *, title: str) -> Table:
     """A row for each score and cost; columns for the mean, for each seed, and for no learning at all."""
-    scores = {seed: pick(training.scores) for seed, training in trainings.items()}
+    scores = {seed: pick(training.scores) | further(training.scores) for seed, training in trainings.items()}
     otsu = pick_baseline(next(iter(trainings.values())).scores)
     rows: list[tuple[Cell, ...]] = []
-    for name in NAMES:
+    for name in next(iter(scores.values())):
         values = [scores[seed][name] for seed in trainings]
         if any(value is not None for value in values):
-            rows.append((name, *(_score(value) for value in (mean(values), *values, otsu[name]))))
+            rows.append((name, *(_score(value) for value in (mean(values), *values, otsu.get(name)))))
     for name, cost in COSTS.items():
         costs = [cost(training) for training in trainings.values()]
         rows.append(

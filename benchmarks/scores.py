@@ -42,6 +42,22 @@ def pick(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
     return dict(zip(NAMES, values, strict=True))
 
 
+def further(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
+    """What depends on the data: Dice of each class where there are more than two, and the calibration.
+
+    Args:
+        evaluation: As `tinyunet evaluate --json` writes it.
+    """
+    found: dict[str, float | None] = {}
+    if evaluation["positive"] is None:
+        for name, score in zip(evaluation["classes"], evaluation["per_image_mean"]["dice"], strict=True):
+            found[f"Dice of {name}, mean of images"] = score
+    if calibration := evaluation["calibration"]:
+        found["calibration error"] = calibration["after"]["error"]
+        found["calibration error before scaling"] = calibration["before"]["error"]
+    return found
+
+
 def pick_baseline(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
     """The same of Otsu's threshold, which gives labels and no probabilities: its F1 is its Dice score."""
     baseline = evaluation["baseline"]

@@ -28,7 +28,7 @@ from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_byte
 from benchmarks.peers import ours, plain_flax
 from benchmarks.peers.case import INFERENCE, STEP, Case
 from benchmarks.present import Table, aligned, markdown
-from benchmarks.scores import NAMES, mean, pick, pick_baseline
+from benchmarks.scores import NAMES, further, mean, pick, pick_baseline
 from benchmarks.whole import Finished, Training, run
 from benchmarks.workers import Measured, Work, compare
 from tinyunet.data.normalise import Normalisation, normalise
@@ -58,6 +58,7 @@ def evaluation(*, positive="cell", boundary=None, objects_=None):
         "boundary": boundary,
         "baseline": {"pooled": overlap, "per_image_mean": overlap} if positive else None,
         "objects": objects_,
+        "calibration": None,
     }
 
 
@@ -135,6 +136,18 @@ def test_scores_of_objects():
     scored = evaluation(objects_={"found": found, "plain": plain, "baseline": otsu})
     assert [pick(scored)[name] for name in NAMES[9:]] == [0.8, pytest.approx(0.6), 0.6]
     assert [pick_baseline(scored)[name] for name in NAMES[9:]] == [0.5, None, None]
+
+
+def test_further_scores_are_those_of_each_class_and_of_the_calibration():
+    calibration = {"temperature": 1.5, "before": {"error": 0.05}, "after": {"error": 0.02}}
+    assert further(evaluation() | {"calibration": calibration}) == {
+        "calibration error": 0.02,
+        "calibration error before scaling": 0.05,
+    }
+    assert further(evaluation(positive=None)) == {
+        "Dice of background, mean of images": 0.8,
+        "Dice of cell, mean of images": 0.6,
+    }
 
 
 def test_mean_of_an_incomplete_set_is_missing():
