@@ -75,3 +75,16 @@ def test_after_an_error_the_display_has_ended():
     with pytest.raises(ValueError, match="no"), display:
         raise ValueError("no")
     assert not display._bar.live.is_started
+
+
+def test_what_takes_long_is_named_on_a_terminal_only(capsys, monkeypatch):
+    with Display(0).busy("Compiling…"):
+        pass
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with Display(0).busy("Compiling [a]…"):
+        pass
+    assert "Compiling [a]…" in capsys.readouterr().err
+    with Display(0, quiet=True).busy("Compiling…"):
+        pass
+    assert capsys.readouterr() == ("", "")

@@ -66,7 +66,9 @@ def run(arguments: argparse.Namespace) -> None:
     examination.raise_for_problems()
     if plan is not None:
         print("\n".join(f"plan      {one.line()}" for one in plan.decisions))
-        print(f"memory    {_memory(plan.config, examination)}")
+        with display.busy("Compiling a training step, to see what memory it takes…"):
+            memory = _memory(plan.config, examination)
+        print(f"memory    {memory}")
 
 
 def _memory(config: "Config", examination: "Examination") -> str:

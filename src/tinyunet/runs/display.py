@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
 from rich.console import Console
@@ -49,6 +50,12 @@ class Display:
         """A line that stays."""
         if not self.quiet:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """A context in which a terminal says what is going on, for work whose end is not known; outside of the bar."""
+        if self.quiet or not self._console.is_terminal:
+            return nullcontext()
+        return self._console.status(escape(what))
 
     def update(self, done: int, *, loss: float, score: float | None, waiting: float) -> None:
         """The state after `done` steps.
