@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinyunet.cli.request import add_request_arguments
 from tinyunet.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,15 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write-split", action="store_true", help="write split.csv; images without a mask become unlabelled"
     )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="a config.toml that wins over the plan")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        dest="settings",
-        action="append",
-        default=[],
-        help="one value that wins over the plan, as model.features=16",
-    )
+    add_request_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from tinyunet.cli.main import STARTED
+from tinyunet.cli.request import add_request_arguments
 from tinyunet.errors import ConfigError
 
 
@@ -16,17 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--minutes", metavar="M", type=float, help="time it may take in all")
     length.add_argument("--steps", metavar="N", type=int, help="number of steps")
     parser.add_argument("--seed", metavar="S", type=int, help="of everything random (default 0)")
-    parser.add_argument(
-        "--config", metavar="FILE", type=Path, help="a config.toml to start from; it wins over the plan"
-    )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        dest="settings",
-        action="append",
-        default=[],
-        help="one value that wins over the plan, as model.features=16",
-    )
+    add_request_arguments(parser)
     parser.add_argument(
         "--folds", metavar="K", type=int, help="cross-validate: K networks, each scored on its K-th of the images"
     )
