@@ -1,14 +1,18 @@
 """The block that every stage of the U-Net is made of."""
 
 from collections.abc import Sequence
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from tinyunet.layers.conv import Conv, Padding
-from tinyunet.layers.norm import Norm, normalise
+from tinyunet.layers import native
+from tinyunet.layers.conv import Conv, Padding, convolve, convolve_by_xla
+from tinyunet.layers.norm import EPSILON, BatchNorm, Norm, moments, normalise, standardise
+from tinyunet.layers.pool import max_pool
 
 
 class ConvBlock(nn.Module):
@@ -38,27 +42,115 @@ class ConvBlock(nn.Module):
     dtype: DTypeLike = jnp.float32
     window: Sequence[int] | None = None
 
-    @nn.compact
     def __call__(
-        self, x: Float[Array, "b *space c"], *, train: bool, valid: Bool[Array, "b *space 1"] | None = None
+        self,
+        x: Float[Array, "b *space c"],
+        more: Float[Array, "b *space e"] | None = None,
+        *,
+        train: bool,
+        valid: Bool[Array, "b *space 1"] | None = None,
     ) -> Float[Array, "b *out d"]:
+        """Runs the block.
+
+        Args:
+            x: Feature maps.
+            more: Further channels of the same maps, as if concatenated to those of x.
+            train: Use the batch's statistics, and dropout.
+            valid: Which pixels are inside the image; outside them the result is zero. `same` padding only.
+        """
+        return self.then_pool(x, more, train=train, valid=valid, pool=None)[0]
+
+    @nn.compact
+    def then_pool(
+        self,
+        x: Float[Array, "b *space c"],
+        more: Float[Array, "b *space e"] | None = None,
+        *,
+        train: bool,
+        valid: Bool[Array, "b *space 1"] | None = None,
+        pool: Sequence[int] | None,
+    ) -> tuple[Float[Array, "b *out d"], Float[Array, "b *pooled d"]]:
+        """Runs the block, and pools its result over a window.
+
+        Args:
+            x: As for the block alone.
+            more: As for the block alone.
+            train: As for the block alone.
+            valid: As for the block alone.
+            pool: The window along each axis; None: not pooled, the result twice.
+        """
         n = x.ndim - 2
-        shortcut = x
+        pooled = None
+        shortcut = x if more is None or not self.residual else jnp.concatenate([x, more], axis=-1)
         for i in range(self.convs):
-            x = Conv(self.features, self.window or (3,) * n, self.padding, self.dtype)(x)
-            x = normalise(self, x, norm=self.norm, train=train, momentum=self.momentum)
-            if self.residual and i == self.convs - 1:
-                x = x + self._project(crop_to(shortcut, x.shape))
-            x = nn.relu(x).astype(self.dtype)
+            last = i == self.convs - 1
+            conv = Conv(self.features, self.window or (3,) * n, self.padding, self.dtype, name=f"Conv_{i}")
+            x = x.astype(self.dtype)
+            kernel, bias = conv.weights(x.shape[-1] + (0 if more is None else more.shape[-1]))
+            if self.norm == "batch" and not (self.residual and last) and native.covers(x, kernel, self.padding):
+                batch_norm = BatchNorm(self.momentum, name=f"BatchNorm_{i}")
+                window = pool if last and valid is None and not self.dropout else None
+                x, pooled = convolve_normalise_relu(
+                    batch_norm, x, more, kernel, bias, padding=self.padding, train=train, pool=window
+                )
+            else:
+                x = convolve(x, kernel, bias, padding=self.padding, more=more)
+                x = normalise(self, x, norm=self.norm, train=train, momentum=self.momentum, index=i)
+                if self.residual and last:
+                    x = x + self._project(crop_to(shortcut, x.shape))
+                x = nn.relu(x).astype(self.dtype)
+            more = None
             if valid is not None:
                 # The next convolution must see zeros outside the image, as it would at the border of the array.
                 x = jnp.where(valid, x, 0)
-        return nn.Dropout(self.dropout, broadcast_dims=tuple(range(1, n + 1)), deterministic=not train)(x)
+        x = nn.Dropout(self.dropout, broadcast_dims=tuple(range(1, n + 1)), deterministic=not train)(x)
+        if pool is not None and pooled is None:
+            pooled = max_pool(x, pool)
+        return x, x if pooled is None else pooled
 
     def _project(self, shortcut: Float[Array, "b *out c"]) -> Float[Array, "b *out d"]:
         if shortcut.shape[-1] == self.features:
             return shortcut
         return Conv(self.features, (1,) * (shortcut.ndim - 2), dtype=self.dtype, name="shortcut")(shortcut)
+
+
+def convolve_normalise_relu(
+    batch_norm: BatchNorm,
+    x: Float[Array, "b *space c"],
+    more: Float[Array, "b *space e"] | None,
+    kernel: Float[Array, "*window f d"],
+    bias: Float[Array, " d"],
+    *,
+    padding: Padding,
+    train: bool,
+    pool: Sequence[int] | None,
+) -> tuple[Float[Array, "b *out d"], Float[Array, "b *pooled d"] | None]:
+    """Convolution, batch normalisation, ReLU and pooling as one operation of the native kernels.
+
+    Once trained, the normalisation is part of the convolution: its scale goes into the kernel, the rest into the bias.
+    """
+    scale, shift, mean, var = batch_norm.variables_of(kernel.shape[-1])
+    if not train:
+        factor = jax.lax.rsqrt(var.value + EPSILON) * scale
+        stock = partial(_convolve_relu, padding=padding)
+        kernel, bias = kernel * factor, (bias - mean.value) * factor + shift
+        return native.convolve_relu(x, more, kernel, bias, padding, stock), None
+    window = None if pool is None else tuple(pool)
+    stock = partial(_convolve_normalise_relu, padding=padding, pool=window)
+    x, pooled, *found = native.convolve_normalise(x, more, kernel, bias, scale, shift, padding, EPSILON, window, stock)
+    batch_norm.update(*found)
+    return x, pooled
+
+
+def _convolve_relu(x, more, kernel, bias, *, padding):  # type: ignore[no-untyped-def]
+    return nn.relu(convolve_by_xla(x, more, kernel, bias, padding=padding))
+
+
+def _convolve_normalise_relu(x, more, kernel, bias, scale, shift, *, padding, pool):  # type: ignore[no-untyped-def]
+    y = convolve_by_xla(x, more, kernel, bias, padding=padding)
+    mean, var = moments(y)
+    z = nn.relu(standardise(y, mean, var, scale, shift))
+    return z, None if pool is None else max_pool(z, pool), mean, var
 
 
 def crop_to(x: Float[Array, "b *space c"], shape: tuple[int, ...]) -> Float[Array, "b *out c"]:

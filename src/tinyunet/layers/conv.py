@@ -1,6 +1,7 @@
 """Convolution with stride 1, and the linen module that holds its parameters."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import jax
@@ -9,15 +10,18 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from tinyunet.layers import native
+
 Padding = Literal["same", "valid"]
 
 
 def convolve(
     x: Float[Array, "b *space c"],
-    kernel: Float[Array, "*window c d"],
+    kernel: Float[Array, "*window f d"],
     bias: Float[Array, " d"],
     *,
     padding: Padding = "same",
+    more: Float[Array, "b *space e"] | None = None,
 ) -> Float[Array, "b *out d"]:
     """Cross-correlation with stride 1, channels last, plus a bias.
 
@@ -26,13 +30,15 @@ def convolve(
     with p and q positions in space and in the window, and o = (window - 1) // 2 for `same`, 0 for `valid`. Outside
     the image x is zero. A window of one pixel is a matrix product and is computed as one: on a CPU that takes a third
     of the time of XLA's convolution. A volume is convolved as a batch of its slices: XLA's convolution of three axes on
-    a CPU takes three to ten times as long, and its gradient longer still.
+    a CPU takes three to ten times as long, and its gradient longer still. Where native kernels are installed, a CPU
+    uses those: see `tinyunet.layers.native`.
 
     Args:
         x: Feature maps of one, two or three spatial dimensions.
         kernel: Weights; the window's axes first, of any size each.
         bias: Added to every pixel.
         padding: `same` keeps the size, `valid` loses window - 1 pixels on each axis.
+        more: Further channels of the same maps, as if concatenated to those of x; f counts both.
 
     Example:
         >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
@@ -40,6 +46,24 @@ def convolve(
         Array([[6., 6.],
                [6., 6.]], dtype=float32)
     """
+    if all(size == 1 for size in kernel.shape[:-2]):
+        kernel = kernel.reshape(*(1,) * (x.ndim - 2), *kernel.shape[-2:])
+    if native.covers(x, kernel, padding):
+        return native.convolve(x, more, kernel, bias, padding, partial(convolve_by_xla, padding=padding))
+    return convolve_by_xla(x, more, kernel, bias, padding=padding)
+
+
+def convolve_by_xla(
+    x: Float[Array, "b *space c"],
+    more: Float[Array, "b *space e"] | None,
+    kernel: Float[Array, "*window f d"],
+    bias: Float[Array, " d"],
+    *,
+    padding: Padding,
+) -> Float[Array, "b *out d"]:
+    """`convolve`, whatever is installed."""
+    if more is not None:
+        x = jnp.concatenate([x, more], axis=-1)
     correlate = _correlate_volume if kernel.ndim == 5 else _correlate
     return correlate(x, kernel, padding) + bias
 
@@ -111,10 +135,15 @@ class Conv(nn.Module):
     padding: Padding = "same"
     dtype: DTypeLike = jnp.float32
 
-    @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *out d"]:
-        shape = (*self.window, x.shape[-1], self.features)
+        """Convolves maps of any type in `dtype`."""
+        x = x.astype(self.dtype)
+        return convolve(x, *self.weights(x.shape[-1]), padding=self.padding)
+
+    @nn.compact
+    def weights(self, channels: int) -> tuple[Float[Array, "*window c d"], Float[Array, " d"]]:
+        """Kernel and bias for maps of so many channels, in `dtype`."""
+        shape = (*self.window, channels, self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
-        x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
-        return convolve(x, kernel, bias, padding=self.padding)
+        return kernel.astype(self.dtype), bias.astype(self.dtype)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -14,8 +15,67 @@ GROUP_SIZE = 8
 """Channels a group of `group` holds, as near as the number of channels divides."""
 
 
+EPSILON = 1e-5
+"""Added to every variance."""
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation with variables named, initialised and updated as `flax.linen.BatchNorm` does.
+
+    Attributes:
+        momentum: Share of the old value that a running average keeps, in [0, 1).
+    """
+
+    momentum: float = 0.99
+
+    def __call__(self, x: Float[Array, "b *space d"], *, train: bool) -> Float[Array, "b *space d"]:
+        """Normalises by this batch's statistics while training, by the running averages otherwise."""
+        x = x.astype(jnp.float32)
+        scale, shift, running_mean, running_var = self.variables_of(x.shape[-1])
+        mean, var = moments(x) if train else (running_mean.value, running_var.value)
+        if train:
+            self.update(mean, var)
+        return standardise(x, mean, var, scale, shift)
+
+    @nn.compact
+    def variables_of(self, features: int) -> tuple[Array, Array, nn.Variable, nn.Variable]:
+        """Scale, shift, and the running averages of mean and variance, for maps of so many features."""
+        shape = (features,)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+        scale = self.param("scale", nn.initializers.ones_init(), shape, jnp.float32)
+        shift = self.param("bias", nn.initializers.zeros_init(), shape, jnp.float32)
+        return scale, shift, mean, var
+
+    def update(self, mean: Float[Array, " d"], var: Float[Array, " d"]) -> None:
+        """Lets the running averages go on by one batch; while initialising they stay."""
+        if self.is_initializing():
+            return
+        *_, running_mean, running_var = self.variables_of(mean.shape[0])
+        for running, value in ((running_mean, mean), (running_var, var)):
+            running.value = self.momentum * running.value + (1 - self.momentum) * value
+
+
+def moments(x: Float[Array, "b *space d"]) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """Mean and variance of every feature, over batch and space; the variance as E[x^2] - E[x]^2, at least 0."""
+    axes = tuple(range(x.ndim - 1))
+    mean = x.mean(axes)
+    return mean, jnp.maximum(0.0, (x * x).mean(axes) - mean * mean)
+
+
+def standardise(
+    x: Float[Array, "b *space d"],
+    mean: Float[Array, " d"],
+    var: Float[Array, " d"],
+    scale: Float[Array, " d"],
+    shift: Float[Array, " d"],
+) -> Float[Array, "b *space d"]:
+    """(x - mean) / sqrt(var + 1e-5) scale + shift."""
+    return (x - mean) * (jax.lax.rsqrt(var + EPSILON) * scale) + shift
+
+
 def normalise(
-    module: nn.Module, x: Float[Array, "b *space d"], *, norm: Norm, train: bool, momentum: float
+    module: nn.Module, x: Float[Array, "b *space d"], *, norm: Norm, train: bool, momentum: float, index: int = 0
 ) -> Float[Array, "b *space d"]:
     """Applies a normalisation, creating linen's module of that name inside `module`.
 
@@ -26,6 +86,7 @@ def normalise(
 
     Args:
         module: The linen module whose submodule this becomes: `BatchNorm_0`, `GroupNorm_0`, `InstanceNorm_0`.
+        index: The number in that name.
         x: Feature maps of any float type; the result is float32.
         norm: Which statistics.
         train: For `batch`: use this batch's statistics and update the running ones.
@@ -37,11 +98,13 @@ def normalise(
     """
     match norm:
         case "batch":
-            return nn.BatchNorm(use_running_average=not train, momentum=momentum, dtype=jnp.float32, parent=module)(x)
+            return BatchNorm(momentum=momentum, name=f"BatchNorm_{index}", parent=module)(x, train=train)
         case "group":
             groups = max(g for g in range(1, max(1, x.shape[-1] // GROUP_SIZE) + 1) if x.shape[-1] % g == 0)
-            return nn.GroupNorm(num_groups=groups, epsilon=1e-5, dtype=jnp.float32, parent=module)(x)
+            return nn.GroupNorm(
+                num_groups=groups, epsilon=EPSILON, dtype=jnp.float32, name=f"GroupNorm_{index}", parent=module
+            )(x)
         case "instance":
-            return nn.InstanceNorm(epsilon=1e-5, dtype=jnp.float32, parent=module)(x)
+            return nn.InstanceNorm(epsilon=EPSILON, dtype=jnp.float32, name=f"InstanceNorm_{index}", parent=module)(x)
         case "none":
             return x.astype(jnp.float32)

@@ -20,6 +20,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from tinyunet.layers import native
 from tinyunet.layers.conv import Conv
 from tinyunet.layers.factors import axis_factors
 
@@ -79,6 +80,8 @@ def conv_transpose(
         kernel: Weights with a window of two along every axis, or of one along an axis that keeps its size.
         bias: Added to every pixel.
 
+    Where native kernels are installed, a CPU uses those: see `tinyunet.layers.native`.
+
     Raises:
         ValueError: The window is not 1 or 2 along each axis.
 
@@ -91,6 +94,14 @@ def conv_transpose(
     References:
         Ronneberger et al. (2015), U-Net, section 2 ("up-convolution").
     """
+    if native.covers(x, kernel, None):
+        return native.conv_transpose(x, kernel, bias, _conv_transpose_by_xla)
+    return _conv_transpose_by_xla(x, kernel, bias)
+
+
+def _conv_transpose_by_xla(
+    x: Float[Array, "b *space c"], kernel: Float[Array, "*window c d"], bias: Float[Array, " d"]
+) -> Float[Array, "b *fine d"]:
     *window, channels, features = kernel.shape
     n = len(window)
     turned = jnp.flip(kernel, axis=tuple(range(n)))

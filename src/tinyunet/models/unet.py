@@ -15,7 +15,6 @@ from jaxtyping import Array, Bool, Float
 from tinyunet.layers.block import ConvBlock, crop_to
 from tinyunet.layers.conv import Padding
 from tinyunet.layers.norm import Norm
-from tinyunet.layers.pool import max_pool
 from tinyunet.layers.upsample import BilinearUpsample, ConvTranspose, PixelShuffle, Upsampling
 from tinyunet.models.sizes import Topology, check_sizes
 
@@ -84,7 +83,7 @@ class UNet(nn.Module):
         *,
         train: bool = False,
         valid: Bool[Array, "b *space 1"] | None = None,
-        observe: Observer = lambda name, value, made_by: None,
+        observe: Observer | None = None,
     ) -> Float[Array, "b *out d"]:
         """Runs the network.
 
@@ -104,20 +103,20 @@ class UNet(nn.Module):
         if valid is not None:
             x = jnp.where(valid, x, 0)
         x = x.astype(self.dtype)
-        observe("image", x, "")
+        see = observe or (lambda name, value, made_by: None)
+        see("image", x, "")
 
         skips = []
         for stage in range(1, self.depth + 1):
-            x = self._block(stage, axes)(x, train=train, valid=valid)
-            observe(f"e{stage}", x, f"ConvBlock({self.width(stage)})")
-            skips.append((x, valid))
-            x = max_pool(x, self._steps(stage, axes))
-            observe(f"p{stage}", x, "MaxPool")
+            e, x = self._block(stage, axes).then_pool(x, train=train, valid=valid, pool=self._steps(stage, axes))
+            see(f"e{stage}", e, f"ConvBlock({self.width(stage)})")
+            skips.append((e, valid))
+            see(f"p{stage}", x, "MaxPool")
             valid = None if valid is None else _first_of_each(valid, self._steps(stage, axes))
 
         bottom = self.depth + 1
         x = self._block(bottom, axes, dropout=self.dropout)(x, train=train, valid=valid)
-        observe("b", x, f"ConvBlock({self.width(bottom)})")
+        see("b", x, f"ConvBlock({self.width(bottom)})")
 
         for stage in range(self.depth, 0, -1):
             e, finer = skips.pop()
@@ -125,10 +124,15 @@ class UNet(nn.Module):
             valid = finer
             if valid is not None:
                 u = jnp.where(valid, u, 0)
-            observe(f"u{stage}", u, f"{_UPSAMPLERS[self.upsample].__name__}({self.width(stage)})")
-            x = self._join(stage, u, crop_to(e, u.shape), observe)
-            x = self._block(stage, axes)(x, train=train, valid=valid)
-            observe(f"d{stage}", x, f"ConvBlock({self.width(stage)})")
+            see(f"u{stage}", u, f"{_UPSAMPLERS[self.upsample].__name__}({self.width(stage)})")
+            e = crop_to(e, u.shape)
+            if observe and self.skip == "concat":  # which the block does by itself
+                see(f"d{stage}", jnp.concatenate([u, e], axis=-1), f"concat(u{stage}, e{stage})")
+            if self.skip == "add":
+                u = u + e
+                see(f"d{stage}", u, f"u{stage} + e{stage}")
+            x = self._block(stage, axes)(u, e if self.skip == "concat" else None, train=train, valid=valid)
+            see(f"d{stage}", x, f"ConvBlock({self.width(stage)})")
         return x
 
     def topologies(self, n: int) -> tuple[Topology, ...]:
@@ -175,19 +179,6 @@ class UNet(nn.Module):
         """Undoes the pooling after a stage."""
         layer = _UPSAMPLERS[self.upsample](self.width(stage), dtype=self.dtype, block=self._steps(stage, x.ndim - 2))
         return layer(x, valid) if isinstance(layer, BilinearUpsample) else layer(x)
-
-    def _join(self, stage: int, u: Array, e: Array, observe: Observer) -> Array:
-        """Brings the upsampled map and the encoder's together: along the channels, never along space."""
-        match self.skip:
-            case "concat":
-                d = jnp.concatenate([u, e], axis=-1)
-                observe(f"d{stage}", d, f"concat(u{stage}, e{stage})")
-            case "add":
-                d = u + e
-                observe(f"d{stage}", d, f"u{stage} + e{stage}")
-            case "none":
-                d = u
-        return d
 
 
 _UPSAMPLERS = {"transpose": ConvTranspose, "bilinear": BilinearUpsample, "pixel_shuffle": PixelShuffle}

@@ -1,0 +1,410 @@
+"""The network's operations by kernels of our own on a CPU, where the package `tinyunet-native` is installed.
+
+Which path computes what:
+
+| operation, on a CPU and in float32 | with tinyunet-native | without |
+| --- | --- | --- |
+| convolution with a window of 1 or 3 pixels along each axis | native | XLA |
+| the same, then batch normalisation and ReLU, and max-pooling after that | native, as one | XLA |
+| transposed convolution | native | XLA |
+| everything else | XLA | XLA |
+
+On any other backend, and in bfloat16, all is XLA's. Values and gradients are those of XLA within float32 rounding.
+`TINYUNET_NATIVE=off` in the environment turns the kernels off.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+Stock = Callable[..., Any]
+"""The same operation in XLA, with the same arguments."""
+
+Arrays = tuple[Any, ...]
+"""Arrays, or None where there is none."""
+
+
+@cache
+def instruction_set() -> str | None:
+    """What the native kernels run on, such as `avx512`; None where they are not installed or turned off."""
+    if os.environ.get("TINYUNET_NATIVE") == "off":
+        return None
+    try:
+        import tinyunet_native
+    except ImportError:
+        return None
+    return str(tinyunet_native.load())
+
+
+def covers(x: Array, kernel: Array, padding: str | None) -> bool:
+    """Whether the kernels compute the convolution of a map: see the table above.
+
+    Args:
+        x: The map.
+        kernel: With its window first.
+        padding: `same` or `valid`; None asks for the transposed convolution.
+
+    Example:
+        >>> covers(jnp.zeros((1, 4, 4, 2), jnp.bfloat16), jnp.zeros((3, 3, 2, 2), jnp.bfloat16), "same")
+        False
+    """
+    window, space = kernel.shape[:-2], x.shape[1:-1]
+    return (
+        x.dtype == kernel.dtype == jnp.float32
+        and 1 <= len(window) <= 3
+        and set(window) <= ({1, 2} if padding is None else {1, 3})
+        and 0 not in (*x.shape, *kernel.shape)
+        and (padding != "valid" or all(n >= k for n, k in zip(space, window, strict=True)))
+        and jax.default_backend() == "cpu"
+        and instruction_set() is not None
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def convolve(
+    x: Float[Array, "b *space c"],
+    more: Float[Array, "b *space e"] | None,
+    kernel: Float[Array, "*window f d"],
+    bias: Float[Array, " d"],
+    padding: str,
+    stock: Stock,
+) -> Float[Array, "b *out d"]:
+    """`tinyunet.layers.conv.convolve`, which see.
+
+    Args:
+        x: Feature maps.
+        more: Further channels of the same maps, after those of x, or None.
+        kernel: Weights for all channels.
+        bias: Added to every pixel.
+        padding: `same` or `valid`.
+        stock: (x, more, kernel, bias) to the result, for where a program is lowered for another backend after all.
+    """
+    native = partial(_convolve, before=_before(kernel, padding))
+    return _choose(lambda *a: native(*a)[0], stock, x, more, kernel, bias)
+
+
+def _convolve_fwd(
+    x: Array, more: Array | None, kernel: Array, bias: Array, padding: str, stock: Stock
+) -> tuple[Array, Arrays]:
+    return convolve(x, more, kernel, bias, padding, stock), (x, more, kernel, bias)
+
+
+def _convolve_bwd(padding: str, stock: Stock, saved: Arrays, cotangent: Array) -> Arrays:
+    def native(cotangent: Array, x: Array, more: Array | None, kernel: Array, bias: Array) -> Arrays:
+        return _convolve_gradients(x, more, kernel, cotangent, before=_before(kernel, padding))
+
+    return _choose(native, _gradients_of(stock), cotangent, *saved)
+
+
+convolve.defvjp(_convolve_fwd, _convolve_bwd)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(6, 7, 8, 9))
+def convolve_normalise(
+    x: Float[Array, "b *space c"],
+    more: Float[Array, "b *space e"] | None,
+    kernel: Float[Array, "*window f d"],
+    bias: Float[Array, " d"],
+    scale: Float[Array, " d"],
+    shift: Float[Array, " d"],
+    padding: str,
+    epsilon: float,
+    pool: tuple[int, ...] | None,
+    stock: Stock,
+) -> tuple[Float[Array, "b *out d"], Float[Array, "b *pooled d"] | None, Float[Array, " d"], Float[Array, " d"]]:
+    """Convolution, batch normalisation by this batch's statistics, ReLU, and max-pooling.
+
+        y = convolve(x),  z = max(0, (y - mean) / sqrt(var + epsilon) scale + shift),  pooled = max_pool(z)
+
+    Args:
+        x: Feature maps.
+        more: Further channels of the same maps, after those of x, or None.
+        kernel: Weights for all channels.
+        bias: Of the convolution.
+        scale: Of the normalisation.
+        shift: Of the normalisation.
+        padding: `same` or `valid`.
+        epsilon: Added to the variance.
+        pool: Window of the pooling along each axis, or None: no pooling.
+        stock: (x, more, kernel, bias, scale, shift) to the same result, as for `convolve`.
+
+    Returns:
+        z; pooled, or None; mean and variance of y, through which no gradient flows: the running averages take none.
+    """
+    return _forward(x, more, kernel, bias, scale, shift, padding, epsilon, pool, stock)[:4]
+
+
+def _forward(
+    x: Array,
+    more: Array | None,
+    kernel: Array,
+    bias: Array,
+    scale: Array,
+    shift: Array,
+    padding: str,
+    epsilon: float,
+    pool: tuple[int, ...] | None,
+    stock: Stock,
+) -> Arrays:
+    """The result, and y."""
+
+    def native(
+        x: Array, more: Array | None, kernel: Array, bias: Array, scale: Array, shift: Array
+    ) -> tuple[Array | None, ...]:
+        y, mean, variance = _convolve(x, more, kernel, bias, before=_before(kernel, padding), moments=True)
+        return *_normalise(y, mean, scale * jax.lax.rsqrt(variance + epsilon), shift, pool), mean, variance, y
+
+    def by_stock(*arrays: Array | None) -> tuple[Array | None, ...]:
+        y = jax.eval_shape(native, *arrays)[-1]
+        return *stock(*arrays), jnp.zeros(y.shape, y.dtype)  # which this path does not need
+
+    return _choose(native, by_stock, x, more, kernel, bias, scale, shift)
+
+
+def _convolve_normalise_fwd(*arguments: Any) -> tuple[Arrays, Arrays]:
+    *result, y = _forward(*arguments)
+    return tuple(result), (*arguments[:6], y, *result[2:])
+
+
+def _convolve_normalise_bwd(
+    padding: str, epsilon: float, pool: tuple[int, ...] | None, stock: Stock, saved: Arrays, cotangents: Arrays
+) -> Arrays:
+    def native(z: Array, pooled: Array | None, *saved: Any) -> Arrays:
+        x, more, kernel, _, scale, shift, y, mean, variance = saved
+        r = jax.lax.rsqrt(variance + epsilon)
+        dy, dscale, dshift = _normalise_gradients(y, mean, scale * r, shift, r, z, pooled, pool)
+        return *_convolve_gradients(x, more, kernel, dy, before=_before(kernel, padding)), dscale, dshift
+
+    def by_stock(z: Array, pooled: Array | None, *saved: Any) -> Arrays:
+        return _gradients_of(lambda *arrays: stock(*arrays)[:2])((z, pooled), *saved[:6])
+
+    return _choose(native, by_stock, *cotangents[:2], *saved)
+
+
+convolve_normalise.defvjp(_convolve_normalise_fwd, _convolve_normalise_bwd)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def convolve_relu(
+    x: Float[Array, "b *space c"],
+    more: Float[Array, "b *space e"] | None,
+    kernel: Float[Array, "*window f d"],
+    bias: Float[Array, " d"],
+    padding: str,
+    stock: Stock,
+) -> Float[Array, "b *out d"]:
+    """`convolve`, then ReLU; the gradients are XLA's."""
+    native = partial(_convolve, before=_before(kernel, padding), relu=True)
+    return _choose(lambda *arrays: native(*arrays)[0], stock, x, more, kernel, bias)
+
+
+def _convolve_relu_fwd(
+    x: Array, more: Array | None, kernel: Array, bias: Array, padding: str, stock: Stock
+) -> tuple[Array, Arrays]:
+    return convolve_relu(x, more, kernel, bias, padding, stock), (x, more, kernel, bias)
+
+
+def _convolve_relu_bwd(padding: str, stock: Stock, saved: Arrays, cotangent: Array) -> Arrays:
+    return _gradients_of(stock)(cotangent, *saved)
+
+
+convolve_relu.defvjp(_convolve_relu_fwd, _convolve_relu_bwd)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def conv_transpose(
+    x: Float[Array, "b *space c"], kernel: Float[Array, "*window c d"], bias: Float[Array, " d"], stock: Stock
+) -> Float[Array, "b *fine d"]:
+    """`tinyunet.layers.upsample.conv_transpose`, which see.
+
+    Args:
+        x: Feature maps.
+        kernel: Weights, turned over as stored.
+        bias: Added to every pixel.
+        stock: (x, kernel, bias) to the result, as for `convolve`.
+    """
+    return _choose(_spread, stock, x, kernel, bias)
+
+
+def _conv_transpose_fwd(x: Array, kernel: Array, bias: Array, stock: Stock) -> tuple[Array, Arrays]:
+    return conv_transpose(x, kernel, bias, stock), (x, kernel, bias)
+
+
+def _conv_transpose_bwd(stock: Stock, saved: Arrays, cotangent: Array) -> Arrays:
+    return _choose(_spread_gradients, _gradients_of(stock), cotangent, *saved)
+
+
+conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
+
+
+def _choose(native: Callable[..., Any], stock: Stock, *arrays: Any) -> Any:
+    return jax.lax.platform_dependent(*arrays, cpu=native, default=stock)
+
+
+def _gradients_of(stock: Stock) -> Callable[..., Any]:
+    """(cotangent, arrays) to the gradients of all arrays."""
+    return lambda cotangent, *arrays: jax.vjp(stock, *arrays)[1](cotangent)
+
+
+def _before(kernel: Array, padding: str) -> tuple[int, ...]:
+    """Zeros before the first pixel, and after the last, along each axis of space."""
+    return tuple((size - 1) // 2 if padding == "same" else 0 for size in kernel.shape[:-2])
+
+
+# What follows calls the kernels, whose maps and windows always have three axes: those missing come first.
+
+
+def _convolve(
+    x: Array,
+    more: Array | None,
+    kernel: Array,
+    bias: Array,
+    *,
+    before: Sequence[int],
+    moments: bool = False,
+    relu: bool = False,
+) -> tuple[Array, Array, Array]:
+    space = [n + 2 * b - k + 1 for n, b, k in zip(x.shape[1:-1], before, kernel.shape, strict=False)]
+    shape = (x.shape[0], *space, kernel.shape[-1])
+    y, _, mean, variance = _call_convolve(
+        _volume(x), _more(x, more), kernel, bias, shape, moments=moments, before=_axes(before, 0), relu=relu
+    )
+    return y.reshape(shape), mean, variance
+
+
+def _call_convolve(
+    x: Array,
+    more: Array,
+    kernel: Array,
+    bias: Array | np.ndarray,
+    shape: tuple[int, ...],
+    *,
+    others: int = 0,
+    moments: bool = False,
+    **attributes: Any,
+) -> Sequence[Array]:
+    """To a map of a shape and to another of so many further features, then mean and variance, empty or not."""
+    result = _struct(shape)
+    second = jax.ShapeDtypeStruct((*result.shape[:-1], others), jnp.float32)
+    statistics = jax.ShapeDtypeStruct((shape[-1] if moments else 0,), jnp.float32)
+    call = jax.ffi.ffi_call("tinyunet_convolve", (result, second, statistics, statistics), vmap_method="sequential")
+    return call(x, more, _taps(kernel), bias, **(_PLAIN | {"turned": False, "relu": False} | attributes))
+
+
+def _convolve_gradients(
+    x: Array, more: Array | None, kernel: Array, cotangent: Array, *, before: Sequence[int]
+) -> tuple[Array, Array | None, Array, Array]:
+    around = [k - 1 - b for k, b in zip(kernel.shape, before, strict=False)]
+    y, others = _volume(cotangent), 0 if more is None else more.shape[-1]
+    dx, dmore, *_ = _call_convolve(
+        y, _more(y, None), kernel, _NOTHING, x.shape, others=others, before=_axes(around, 0), turned=True
+    )
+    dk, db = _kernel_gradients(_volume(x), _more(x, more), y, kernel.shape, before=_axes(before, 0))
+    return dx.reshape(x.shape), None if more is None else dmore.reshape(more.shape), dk, db
+
+
+def _kernel_gradients(
+    x: Array, more: Array, cotangent: Array, shape: tuple[int, ...], **attributes: Any
+) -> tuple[Array, Array]:
+    taps = (1,) * (5 - len(shape)) + shape
+    results = (jax.ShapeDtypeStruct(taps, jnp.float32), jax.ShapeDtypeStruct(cotangent.shape[-1:], jnp.float32))
+    call = jax.ffi.ffi_call("tinyunet_kernel_gradient", results, vmap_method="sequential")
+    dk, db = call(x, more, cotangent, **(_PLAIN | attributes))
+    return dk.reshape(shape), db
+
+
+def _normalise(
+    y: Array, mean: Array, scale: Array, shift: Array, pool: Sequence[int] | None
+) -> tuple[Array, Array | None]:
+    shape = (
+        None if pool is None else (y.shape[0], *(n // p for n, p in zip(y.shape[1:-1], pool, strict=True)), y.shape[-1])
+    )
+    pooled_to = jax.ShapeDtypeStruct((0,), jnp.float32) if shape is None else _struct(shape)
+    call = jax.ffi.ffi_call("tinyunet_normalise", (_struct(y.shape), pooled_to), vmap_method="sequential")
+    z, pooled = call(_volume(y), mean, scale, shift, window=_axes(pool or (), 1))
+    return z.reshape(y.shape), None if shape is None else pooled.reshape(shape)
+
+
+def _normalise_gradients(
+    y: Array,
+    mean: Array,
+    scale: Array,
+    shift: Array,
+    r: Array,
+    cotangent: Array,
+    pooled: Array | None,
+    pool: Sequence[int] | None,
+) -> Sequence[Array]:
+    vector = jax.ShapeDtypeStruct(mean.shape, jnp.float32)
+    call = jax.ffi.ffi_call("tinyunet_normalise_gradient", (_struct(y.shape), vector, vector), vmap_method="sequential")
+    share = _NOTHING if pooled is None else _volume(pooled)
+    dy, dscale, dshift = call(_volume(y), mean, scale, shift, r, _volume(cotangent), share, window=_axes(pool or (), 1))
+    return dy.reshape(y.shape), dscale, dshift
+
+
+def _spread(x: Array, kernel: Array, bias: Array) -> Array:
+    """Every pixel becomes a block: pixels side by side in a row of the block are channels side by side."""
+    *window, _, features = kernel.shape
+    volume, stride = _volume(x), _axes((*window[:-1], 1), 1)
+    y, *_ = _call_convolve(
+        volume,
+        _more(x, None),
+        kernel,
+        jnp.tile(bias, window[-1]),
+        _in_rows(volume, stride, window[-1] * features),
+        stride=stride,
+        spread=True,
+        blocks=True,
+    )
+    return y.reshape(x.shape[0], *(n * s for n, s in zip(x.shape[1:-1], window, strict=True)), features)
+
+
+def _spread_gradients(cotangent: Array, x: Array, kernel: Array, bias: Array) -> tuple[Array, Array, Array]:
+    *window, _, features = kernel.shape
+    volume, stride = _volume(x), _axes((*window[:-1], 1), 1)
+    blocks = cotangent.reshape(_in_rows(volume, stride, window[-1] * features))
+    dx, *_ = _call_convolve(
+        blocks, _more(blocks, None), kernel, _NOTHING, volume.shape, stride=stride, turned=True, blocks=True
+    )
+    dk, dbias = _kernel_gradients(volume, _more(x, None), blocks, kernel.shape, stride=stride, spread=True, blocks=True)
+    return dx.reshape(x.shape), dk, dbias.reshape(window[-1], features).sum(0)
+
+
+def _in_rows(volume: Array, stride: np.ndarray, channels: int) -> tuple[int, ...]:
+    """The shape of a fine map whose blocks are one pixel wide."""
+    return (volume.shape[0], *(n * s for n, s in zip(volume.shape[1:-1], stride.tolist(), strict=True)), channels)
+
+
+_NOTHING = np.zeros(0, np.float32)
+
+
+def _struct(shape: Sequence[int]) -> jax.ShapeDtypeStruct:
+    *space, channels = shape[1:]
+    return jax.ShapeDtypeStruct((shape[0], *(1,) * (3 - len(space)), *space, channels), jnp.float32)
+
+
+def _volume(x: Array) -> Array:
+    return x.reshape(_struct(x.shape).shape)
+
+
+def _taps(kernel: Array) -> Array:
+    return kernel.reshape((1,) * (5 - kernel.ndim) + kernel.shape)
+
+
+def _more(x: Array, more: Array | None) -> Array:
+    """The second source of a convolution; without one, of no channels."""
+    return jnp.zeros((*_struct(x.shape).shape[:-1], 0), jnp.float32) if more is None else _volume(more)
+
+
+def _axes(values: Sequence[int], missing: int) -> np.ndarray:
+    return np.array([missing] * (3 - len(values)) + list(values), np.int64)
+
+
+_PLAIN = {"before": _axes((), 0), "stride": _axes((), 1), "spread": False, "blocks": False}
+"""The attributes of an ordinary convolution."""
