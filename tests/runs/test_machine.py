@@ -1,5 +1,7 @@
 import os
+import platform
 import resource
+import subprocess
 import sys
 
 import numpy as np
@@ -26,3 +28,42 @@ def test_the_peak_is_counted_in_bytes_and_never_falls():
 
 def test_the_cores_are_those_the_process_may_use():
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+FAULTS = """
+import resource, sys
+from tinyunet.runs.machine import keep_memory
+changed = keep_memory() if sys.argv[1] == "keep" else False
+import ctypes
+library = ctypes.CDLL(None)
+library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+def once():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = library.malloc(2**26)
+    ctypes.memset(block, 1, 2**26)
+    library.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+once()
+print(int(changed), once())
+"""
+
+
+def faults_of_a_block(mode, **environment):
+    command = [sys.executable, "-c", FAULTS, mode]
+    answer = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+    changed, faults = map(int, answer.stdout.split())
+    return bool(changed), faults
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
+def test_memory_that_is_kept_is_not_fetched_again(monkeypatch):
+    for name in ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    changed, faults = faults_of_a_block("keep")
+    assert changed
+    assert faults < 10
+    changed, faults = faults_of_a_block("leave")
+    assert not changed
+    assert faults > 20  # 2^14 pages of 4 KiB, or 32 of 2 MiB
+    changed, _ = faults_of_a_block("keep", MALLOC_ARENA_MAX="4")
+    assert not changed  # the user has said something else

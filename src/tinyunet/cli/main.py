@@ -32,6 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tinyunet.errors import TinyUNetError
 
     try:
+        if arguments.trains:
+            from tinyunet.runs.machine import keep_memory
+
+            keep_memory()  # before anything large is imported
         if arguments.heavy and arguments.cache:
             from tinyunet.runs.cache import use_compilation_cache
 
@@ -123,6 +127,6 @@ def parser() -> argparse.ArgumentParser:
         command = importlib.import_module(f"tinyunet.cli.{name}{'_' * keyword.iskeyword(name)}")
         text = (command.__doc__ or "").splitlines()[0]
         sub = commands.add_parser(name, parents=[shared], help=text, description=text)
-        sub.set_defaults(run=command.run, heavy=True)
+        sub.set_defaults(run=command.run, heavy=True, trains=False)
         command.add_arguments(sub)
     return root

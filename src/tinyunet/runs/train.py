@@ -18,6 +18,7 @@ from tinyunet import __version__
 from tinyunet.data.examination import Examination
 from tinyunet.data.writers import replace_file
 from tinyunet.errors import CheckpointError, ConfigError, TrainingError
+from tinyunet.layers.native import instruction_set
 from tinyunet.runs.budget import OVERRUN, plan_steps
 from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display, clock
@@ -255,6 +256,7 @@ def _machine(config: Config, variables: Variables) -> dict[str, Any]:
         "python": platform.python_version(),
         "devices": [device.device_kind for device in jax.devices()],
         "cores": cores(),
+        "kernels": instruction_set() or "XLA",
         "memory_bytes": installed_memory(),
         "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(variables["params"])),
     }

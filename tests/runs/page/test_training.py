@@ -107,7 +107,9 @@ def test_the_machine_is_that_of_the_last_start():
     found = {fact.label: fact.value for fact in machine_facts(record(START, START | {"cores": 64, "devices": "gpu"}))}
     assert found == {
         "tinyunet": "0.1.0", "JAX": "0.10.2", "Python": "3.11.8", "Devices": "gpu", "Processor cores": "64",
-        "Memory": "8.0 GB",
+        "Convolutions": "XLA", "Memory": "8.0 GB",
     }  # fmt: skip
+    native = {fact.label: fact.value for fact in machine_facts(record(START | {"kernels": "avx2"}))}
+    assert native["Convolutions"] == "tinyunet-native, avx2"
     assert {fact.label: fact.value for fact in machine_facts(record(START))}["Devices"] == "cpu, cpu"
     assert machine_facts(record()) == ()

@@ -111,12 +111,13 @@ def machine_facts(record: RunRecord) -> tuple[Fact, ...]:
     start = record.last("start")
     if start is None:
         return ()
-    devices = start["devices"]
+    devices, kernels = start["devices"], start.get("kernels", "XLA")
     return (
         Fact("tinyunet", str(start["version"])),
         Fact("JAX", str(start["jax"])),
         Fact("Python", str(start["python"])),
         Fact("Devices", ", ".join(map(str, devices)) if isinstance(devices, list) else str(devices)),
         Fact("Processor cores", str(start["cores"])),
+        Fact("Convolutions", str(kernels) if kernels == "XLA" else f"tinyunet-native, {kernels}"),
         Fact("Memory", bytes_text(start["memory_bytes"]), "installed"),
     )
