@@ -19,8 +19,9 @@ namespace {
 // Of 32 registers (AVX-512, NEON) or 16 (AVX2, SSE) the tiles leave room for weights and a broadcast.
 constexpr int kMaxVectors = 2;
 constexpr int kPixels[kMaxVectors + 1] = {0, kManyRegisters ? 24 : 12, kManyRegisters ? 12 : 6};
-constexpr int kMaxRuns = 2 * 3 * 3;  // sources, taps in depth, taps in height
-constexpr int kMaxShared = 3;
+constexpr int kMaxRows = 2 * 3 * 3;  // sources, taps in depth, taps in height
+constexpr int kMaxShared = 3;        // taps
+constexpr int kMaxRuns = 2 * kMaxRows;  // where taps are shared a group has two pixels, or is one
 
 // What a tile of pixels, or of groups of pixels, looks at in one row of one source: channels of neighbouring pixels.
 struct Run {
@@ -203,6 +204,31 @@ int rows_under(const Convolution& c, Index row, Row* rows) {
   return count;
 }
 
+// What a tile of `pixels` groups from group p on looks at; where it looks over the border, a copy with zeros.
+int runs_of_tile(const Convolution& c, const Row* rows, int count, Index p, Index pixels, float* borders, Run* runs) {
+  const Index members = group(c), from = p * members - c.before.x, wide = pixels * members + c.window.x - 1;
+  const bool inside = from >= 0 && from + wide <= c.in.x, sharing = shared(c) > 1;
+  int all = 0;
+  for (const Row* row = rows; row < rows + count; ++row) {
+    const float* x = row->x + from * row->channels;
+    if (!inside) {
+      copy_padded(row->x, c.in.x, row->channels, from, wide, borders);
+      x = borders;
+      borders += wide * row->channels;
+    }
+    const Index stride = members * row->channels;
+    if (!sharing) {
+      runs[all++] = {x, stride, group_window(c) * row->channels, row->weights, 0};
+      continue;
+    }
+    // A run for each pixel of a group: taps that are a group apart look at the same pixels.
+    for (Index skip = 0; skip < stride; skip += row->channels) {
+      runs[all++] = {x + skip, stride, row->channels, row->weights + skip, stride};
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 Index padded(Index features) { return ceil_div(features, kWidth) * kWidth; }
@@ -250,61 +276,38 @@ Index convolve_scratch(const Convolution& c) {
 void convolve(const Convolution& c, const float* packed, const Finish& finish, Index first, Index last, const Maps& out,
               float* moments, float* scratch) {
   const Index all = vectors(c), depth = packed_depth(c), squares = padded(c.features), members = group(c);
-  const Index groups = c.out.x / members, features = c.features * members,
-              tiles = ceil_div(groups, pixels_at_once(c));
-  if (moments) clear(moments, 2 * squares);
-  float* bias = scratch;
+  const Index groups = c.out.x / members, tiles = ceil_div(groups, pixels_at_once(c));
+  const Index features = c.features * members, split = members > 1 ? features : out.split, others = features - split;
+  float *bias = scratch, *buffer = bias + squares, *borders = buffer + kPixels[1] * kMaxVectors * kWidth;
   clear(bias, squares);
   for (Index i = 0; finish.bias && i < features; ++i) bias[i] = finish.bias[i % c.features];
-  float* buffer = bias + squares;
-  float* borders = buffer + kPixels[1] * kMaxVectors * kWidth;
-  const Index split = members > 1 ? features : out.split, others = features - split;
+  if (moments) clear(moments, 2 * squares);
+  const float least_value = finish.relu ? 0.0f : -std::numeric_limits<float>::infinity();
   const int taps = shared(c);
-  const auto& table1 = kDots1[taps - 1];
-  const auto& table2 = kDots2[taps - 1];
-  const Index residues = taps > 1 ? members : 1;
-  Row rows[kMaxRuns];
-  Run runs[2 * kMaxRuns];
+  Row rows[kMaxRows];
+  Run runs[kMaxRuns];
   for (Index row = first; row < last; ++row) {
     const int count = rows_under(c, row, rows);
     for (Index tile = 0; tile < tiles; ++tile) {
       const Index p = tile * groups / tiles, pixels = (tile + 1) * groups / tiles - p;
-      const Index from = p * members - c.before.x, wide = pixels * members + c.window.x - 1;
-      const bool inside = from >= 0 && from + wide <= c.in.x;
-      float* border = borders;
-      int all_runs = 0;
-      for (int i = 0; i < count; ++i) {
-        const Index channels = rows[i].channels;
-        const float* x = rows[i].x + from * channels;
-        if (!inside) {
-          copy_padded(rows[i].x, c.in.x, channels, from, wide, border);
-          x = border;
-          border += wide * channels;
-        }
-        const Index length = taps > 1 ? channels : group_window(c) * channels;
-        for (Index r = 0; r < residues; ++r) {
-          runs[all_runs++] = {x + r * channels, members * channels, length, rows[i].weights + r * channels,
-                              members * channels};
-        }
-      }
+      const int all_runs = runs_of_tile(c, rows, count, p, pixels, borders, runs);
+      float* to_first = out.first + (row * groups + p) * split;
+      float* to_second = out.second + (row * groups + p) * others;
       for (Index v = 0; v < all;) {
         const int tile_v = tile_vectors(all, v);
-        const Index start = v * kWidth, wide_v = tile_v * kWidth, lanes = least(wide_v, features - start);
-        const Index pixel = row * groups + p;
+        const Index start = v * kWidth, wide = tile_v * kWidth, lanes = least(wide, features - start);
         const bool in_first = start + lanes <= split, in_second = start >= split;
-        float* to_first = out.first + pixel * split;
-        float* to_second = out.second + pixel * others;
         const Target to = {in_first ? to_first + start : to_second + start - split,
                            in_first ? split : others,
-                           lanes == wide_v && (in_first || in_second),
+                           lanes == wide && (in_first || in_second),
                            buffer,
                            bias + start,
                            moments ? moments + start : nullptr,
                            squares,
-                           finish.relu ? 0.0f : -std::numeric_limits<float>::infinity()};
-        const Dot function = tile_v == 1 ? table1[pixels - 1] : table2[pixels - 1];
+                           least_value};
+        const Dot function = tile_v == 1 ? kDots1[taps - 1][pixels - 1] : kDots2[taps - 1][pixels - 1];
         function(runs, all_runs, packed + start * depth, to);
-        if (!to.whole) scatter(buffer, wide_v, pixels, start, lanes, {to_first, to_second, split}, others);
+        if (!to.whole) scatter(buffer, wide, pixels, start, lanes, {to_first, to_second, split}, others);
         v += tile_v;
       }
     }
