@@ -18,7 +18,7 @@ namespace {
 
 // Of 32 registers (AVX-512, NEON) or 16 (AVX2, SSE) the tiles leave room for weights and a broadcast.
 constexpr int kMaxVectors = 2;
-constexpr int kPixels[kMaxVectors + 1] = {0, kManyRegisters ? 24 : 12, kManyRegisters ? 12 : 6};
+constexpr int kPixels[kMaxVectors + 1] = {0, kManyRegisters ? 24 : 11, kManyRegisters ? 12 : 6};
 constexpr int kMaxRows = 2 * 3 * 3;  // sources, taps in depth, taps in height
 constexpr int kMaxShared = 3;        // taps
 constexpr int kMaxRuns = 2 * kMaxRows;  // where taps are shared a group has two pixels, or is one
