@@ -1,6 +1,8 @@
 import dataclasses
 import functools
 import json
+import operator
+import os
 import sys
 import time
 
@@ -14,6 +16,7 @@ from benchmarks import (
     ablation,
     augmentation,
     check,
+    convolution,
     loading,
     objects,
     real,
@@ -30,7 +33,7 @@ from benchmarks.peers.case import INFERENCE, STEP, Case
 from benchmarks.present import Table, aligned, markdown
 from benchmarks.scores import NAMES, further, mean, pick, pick_baseline
 from benchmarks.whole import Finished, Training, run
-from benchmarks.workers import Measured, Work, compare
+from benchmarks.workers import Conditions, Measured, Work, compare
 from tinyunet.data.normalise import Normalisation, normalise
 from tinyunet.data.synthetic import cells, write_cells
 from tinyunet.models.presets import ModelConfig
@@ -274,6 +277,35 @@ def test_peers_are_measured_in_processes_of_their_own():
     assert min(peer.peak_bytes[STEP] for peer in measured.values()) > 2**20
 
 
+def test_each_peer_is_asked_for_what_it_offers():
+    peers = {
+        "both": functools.partial(Work, 1, dict.fromkeys((STEP, INFERENCE), time.monotonic)),
+        "one": functools.partial(Work, 1, {INFERENCE: time.monotonic}),
+    }
+    measured = compare(peers, rounds=1, turn_seconds=0.0)
+    assert {name: set(peer.seconds) for name, peer in measured.items()} == {
+        "both": {STEP, INFERENCE},
+        "one": {INFERENCE},
+    }
+
+
+def work_under_conditions():
+    """Fails where the environment is not that of the test below."""
+    return Work(int(os.environ["CONDITION"]), {INFERENCE: functools.partial(operator.add, 1, 1)})
+
+
+def test_conditions_hold_before_the_work_is_made(monkeypatch):
+    monkeypatch.setenv("CONDITION", "3")
+    conditions = {"kept": Conditions(memory_kept=True, environment={"CONDITION": "4"})}
+    with pytest.raises(RuntimeError, match=r"got \{'as it comes': 3, 'kept': 4\}"):
+        compare(
+            dict.fromkeys(("as it comes", "kept"), work_under_conditions),
+            rounds=1,
+            turn_seconds=0.0,
+            conditions=conditions,
+        )
+
+
 def test_peers_that_differ_are_refused():
     peers = {"one": functools.partial(Work, 1, {}), "other": functools.partial(Work, 2, {})}
     with pytest.raises(RuntimeError, match=r"the same number of parameters, got \{'one': 1, 'other': 2\}"):
@@ -296,7 +328,21 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
 
 @pytest.mark.parametrize(
     "script",
-    [step, start, real, ablation, augmentation, check, loading, objects, seams, strokes, together, volumes],
+    [
+        step,
+        convolution,
+        start,
+        real,
+        ablation,
+        augmentation,
+        check,
+        loading,
+        objects,
+        seams,
+        strokes,
+        together,
+        volumes,
+    ],
     ids=lambda s: s.__name__,
 )
 def test_help(script, capsys):
@@ -313,6 +359,37 @@ def test_step(monkeypatch, tmp_path, capsys):
     step.main(["--cases", "seed8", "--peers", "tinyunet", "plain Flax", "--shrink", "8", "--json", str(file)])
     assert "Training step, 8 features, depth 2, batch 8×16²" in capsys.readouterr().out
     assert json.loads(file.read_text())["raw"]["seed8"]["tinyunet"]["seconds"][STEP]["values"] == [0.1, 0.2]
+
+
+def test_rate_of_a_convolution_by_hand():
+    shape = convolution.Shape(batch=2, size=10, channels=3, features=5)
+    assert (shape.title, shape.operations) == ("2×10²×3→5", 2 * 200 * 27 * 5)
+    assert convolution.rate(Spread((0.5, 1.0)), 4e9).values == (8.0, 4.0)
+
+
+def test_convolutions_and_gradients_are_those_of_every_peer():
+    shapes = [convolution.Shape(1, 6, 2, 3)]
+    calls = {name: make().calls for name, make in convolution.make_peers(convolution.PEERS, shapes).items()}
+    expected = [np.asarray(calls["XLA"][convolution.kind(shapes[0], op)]()) for op in convolution.OPERATIONS]
+    assert [array.shape for array in expected] == [(1, 6, 6, 3), (1, 6, 6, 2), (3, 3, 2, 3)]
+    channels_last = [(0, 2, 3, 1), (0, 2, 3, 1), (2, 3, 1, 0)]
+    for name, peer in calls.items():
+        found = [np.asarray(peer[convolution.kind(shapes[0], op)]()) for op in convolution.OPERATIONS]
+        if name.startswith("PyTorch"):
+            found = [array.transpose(axes) for array, axes in zip(found, channels_last, strict=True)]
+        for theirs, array in zip(found, expected, strict=True):
+            np.testing.assert_allclose(theirs, array, atol=1e-4)
+
+
+def test_convolution(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(convolution, "SHAPES", convolution.SHAPES[-1:])
+    file = tmp_path / "convolution.json"
+    options = ["--rounds", "1", "--turn-seconds", "0", "--shrink", "8", "--json", str(file)]
+    convolution.main(["--peers", "tinyunet", "XLA", *options, "--markdown"])
+    printed = capsys.readouterr().out
+    assert "| 1024³ matrix product by jnp.dot, GFLOP/s | " in printed
+    assert "| 4×4²×64→64, XLA | " in printed
+    assert len(json.loads(file.read_text())["raw"]["XLA"]["seconds"]["4×4²×64→64, forward"]["values"]) == 1
 
 
 def test_volumes(monkeypatch, tmp_path, capsys):
