@@ -18,7 +18,7 @@ from benchmarks.workers import Conditions, Make, Measured, Work, compare
 
 QUESTION = "3×3 convolution"
 OURS = "tinyunet"
-PEERS = (OURS, "XLA", "PyTorch channels_last", "PyTorch NCHW")
+PEERS = (OURS, "XLA", "PyTorch channels_last", "PyTorch channels_first")
 OPERATIONS = ("forward", "gradient of the input", "gradient of the kernel")
 PRODUCT, COPY = "matrix product", "copy"
 SIDE = 1024  # of the matrices
@@ -176,7 +176,7 @@ def make_peers(names: Sequence[str], shapes: Sequence[Shape]) -> dict[str, Make]
         found[OURS] = functools.partial(make_jax, shapes, native=True)
     if importlib.util.find_spec("torch") is not None:
         found["PyTorch channels_last"] = functools.partial(make_torch, shapes, channels_last=True)
-        found["PyTorch NCHW"] = functools.partial(make_torch, shapes, channels_last=False)
+        found["PyTorch channels_first"] = functools.partial(make_torch, shapes, channels_last=False)
     for name in names:
         if name not in found:
             reason = "tinyunet-native is" if name == OURS else "torch is"

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import functools
 import importlib.util
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,40 +12,51 @@ from typing import Any
 from benchmarks.measure import machine
 from benchmarks.peers.case import INFERENCE, STEP, Case
 from benchmarks.present import Table, add_output_options, present
-from benchmarks.workers import Make, Measured, compare
+from benchmarks.workers import Conditions, Make, Measured, compare
 
 QUESTION = "Training step and inference"
 OURS = "tinyunet"
-PEERS = (OURS, "plain Flax", "PyTorch channels_last", "PyTorch NCHW")
+XLA_ALONE = "tinyunet, XLA alone"
+TORCH = {
+    "PyTorch channels_last": {"channels_last": True},
+    "PyTorch channels_first": {"channels_last": False},
+    "PyTorch compiled, channels_last": {"channels_last": True, "compiled": True},
+    "PyTorch compiled, channels_first": {"channels_last": False, "compiled": True},
+}
+"""Options of `torch_unet.make`, by name."""
+PEERS = (OURS, XLA_ALONE, "plain Flax", *TORCH)
 
 
-def tiny_case(*, batch: int = 4, size: int = 256) -> Case:
-    """The product's default network at its default batch.
+def preset_case(name: str, *, batch: int, size: int) -> Case:
+    """A preset of the product.
 
     Raises:
         ValueError: The preset has an option that the peers do not transcribe.
     """
     from tinyunet.models.presets import PRESETS, ModelConfig
 
-    config = PRESETS["tiny"]
-    shared = {name: getattr(config, name) for name in ("features", "depth", "convs_per_block", "skip")}
-    if dataclasses.replace(ModelConfig(), **shared, momentum=config.momentum) != config or config.skip == "none":
+    config = PRESETS[name]
+    names = ("features", "depth", "convs_per_block", "skip", "padding", "norm")
+    shared = {name: getattr(config, name) for name in names}
+    known = config.skip != "none" and config.norm in ("batch", "none")
+    if not known or dataclasses.replace(ModelConfig(), **shared, momentum=config.momentum) != config:
         raise ValueError(f"The peers know batch normalisation, transposed convolution and a skip, got {config}.")
     return Case(**shared, batch=batch, size=size)
 
 
 def cases() -> dict[str, Case]:
-    """The cases by name: three sizes of the seed's network, and the preset `tiny`."""
+    """The cases by name: three sizes of the seed's network, and presets; the last one takes long and much memory."""
     return {
         "seed16": Case(features=16, depth=2, batch=4, size=256),
         "seed8": Case(features=8, depth=2, batch=8, size=128),
         "seed32": Case(features=32, depth=2, batch=2, size=256),
-        "tiny": tiny_case(),
+        "tiny": preset_case("tiny", batch=4, size=256),
+        "unet2015": preset_case("unet2015", batch=1, size=572),
     }
 
 
 def make_peers(names: Sequence[str], case: Case) -> dict[str, Make]:
-    """How to make each peer's work; PyTorch is left out, saying so, where it is not installed."""
+    """How to make each peer's work; what is not installed is left out with a line that says so."""
     # Imported here and not above: a peer's process imports this file again, and must load its own libraries alone.
     from benchmarks.peers import ours, plain_flax
 
@@ -52,15 +64,31 @@ def make_peers(names: Sequence[str], case: Case) -> dict[str, Make]:
         OURS: functools.partial(ours.make, case),
         "plain Flax": functools.partial(plain_flax.make, case),
     }
+    if importlib.util.find_spec("tinyunet_native") is not None:
+        found[XLA_ALONE] = found[OURS]
     if importlib.util.find_spec("torch") is not None:
         from benchmarks.peers import torch_unet
 
-        found["PyTorch channels_last"] = functools.partial(torch_unet.make, case, channels_last=True)
-        found["PyTorch NCHW"] = functools.partial(torch_unet.make, case, channels_last=False)
+        found |= {name: functools.partial(torch_unet.make, case, **options) for name, options in TORCH.items()}
     for name in names:
-        if name not in found:
+        if name == XLA_ALONE not in found:
+            print(f"{name} is skipped: {OURS} is that without tinyunet-native; pip install ./native.", file=sys.stderr)
+        elif name not in found:
             print(f"{name} is skipped: torch is not installed; pip install 'tinyunet[bench]'.", file=sys.stderr)
     return {name: found[name] for name in names if name in found}
+
+
+def begin(names: Sequence[str]) -> dict[str, Conditions]:
+    """How each peer's process begins."""
+    return {name: Conditions(environment={"TINYUNET_NATIVE": "off"} if name == XLA_ALONE else {}) for name in names}
+
+
+def kernels() -> str:
+    """What this project computes with, in words."""
+    from tinyunet.layers.native import instruction_set
+
+    found = instruction_set()
+    return f"{OURS} by kernels for {found}" if found else f"{OURS} by XLA alone"
 
 
 def tabulate(case: Case, measured: Mapping[str, Measured]) -> list[Table]:
@@ -69,13 +97,38 @@ def tabulate(case: Case, measured: Mapping[str, Measured]) -> list[Table]:
     for kind in (STEP, INFERENCE):
         rows = []
         for name, peer in measured.items():
+            if kind not in peer.seconds:
+                continue
             seconds = peer.seconds[kind]
             ratio = seconds.over(measured[OURS].seconds[kind]).text() if OURS in measured else None
             first, peak = f"{peer.first_seconds[kind]:.1f}", round(peer.peak_bytes[kind] / 2**20)
             rows.append((name, seconds.text(scale=1000, digits=1), ratio, first, peak, peer.parameters))
         header = ("", "ms, median (min–max)", "÷ ours, pair by pair", "first call, s", "peak MiB", "parameters")
-        tables.append(Table(f"{kind.capitalize()}, {case.title}", header, tuple(rows)))
+        tables.append(Table(f"{kind.capitalize()}, {case.title}, {kernels()}", header, tuple(rows)))
     return tables
+
+
+def ratio_to_fastest(mine: str, others: Sequence[str], kind: str, measured: Mapping[str, Measured]) -> float | None:
+    """Our time over that of the fastest of others, the median of the ratios pair by pair; None if one is missing."""
+    spreads = [measured[name].seconds[kind] for name in others if name in measured and kind in measured[name].seconds]
+    if mine not in measured or not spreads:
+        return None
+    return measured[mine].seconds[kind].over(min(spreads, key=lambda spread: spread.median)).median
+
+
+def summary(found: Mapping[str, Mapping[str, Measured]]) -> Table:
+    """Over all cases: this project's time over that of the fastest PyTorch.
+
+    Args:
+        found: What was measured, by case and then by peer.
+    """
+    rows = []
+    for kind in (STEP, INFERENCE):
+        for mine in (OURS, XLA_ALONE):
+            ratios = [ratio_to_fastest(mine, tuple(TORCH), kind, measured) for measured in found.values()]
+            rows.append((f"{kind}, {mine}", *ratios, None if None in ratios else statistics.geometric_mean(ratios)))
+    title = "Our time ÷ that of the fastest PyTorch (below 1: ours is faster)"
+    return Table(title, ("", *found, "geometric mean"), tuple(rows))
 
 
 def to_raw(measured: Mapping[str, Measured]) -> dict[str, Any]:
@@ -86,21 +139,25 @@ def to_raw(measured: Mapping[str, Measured]) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
     known = cases()
-    parser.add_argument("--cases", nargs="+", choices=known, default=list(known), help="which networks (default all)")
+    usual = [name for name in known if name != "unet2015"]
+    said = "which networks (default all but unet2015)"
+    parser.add_argument("--cases", nargs="+", choices=known, default=usual, help=said)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="who (default all)")
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each peer (default 15)")
     parser.add_argument("--turn-seconds", type=float, default=1.0, help="how long one works in a turn (default 1)")
     parser.add_argument("--shrink", type=int, default=1, help="divide height and width by this, for a trial")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
-    facts, tables, raw = machine(), [], {}
+    facts, tables, found = machine(), [], {}
     for name in arguments.cases:
-        case = dataclasses.replace(known[name], size=known[name].size // arguments.shrink)
+        case = known[name].shrunk(arguments.shrink)
         peers = make_peers(arguments.peers, case)
-        measured = compare(peers, rounds=arguments.rounds, turn_seconds=arguments.turn_seconds)
-        tables += tabulate(case, measured)
-        raw[name] = to_raw(measured)
-    present(arguments, question=QUESTION, machine=facts, tables=tables, raw=raw)
+        found[name] = compare(
+            peers, rounds=arguments.rounds, turn_seconds=arguments.turn_seconds, conditions=begin(list(peers))
+        )
+        tables += tabulate(case, found[name])
+    raw = {name: to_raw(measured) for name, measured in found.items()}
+    present(arguments, question=QUESTION, machine=facts, tables=[*tables, summary(found)], raw=raw)
 
 
 if __name__ == "__main__":
