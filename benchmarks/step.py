@@ -24,7 +24,12 @@ TORCH = {
     "PyTorch compiled, channels_first": {"channels_last": False, "compiled": True},
 }
 """Options of `torch_unet.make`, by name."""
-PEERS = (OURS, XLA_ALONE, "plain Flax", *TORCH)
+KEPT = ", memory kept"
+"""What is added to the name of a PyTorch that keeps the memory it frees, as this project's command line does."""
+TORCH_KEPT = {name + KEPT: options for name, options in TORCH.items()}
+RIVALS = {"PyTorch as it comes": tuple(TORCH), "PyTorch with memory kept": tuple(TORCH_KEPT)}
+"""Of whom the fastest counts, by what they are called together."""
+PEERS = (OURS, XLA_ALONE, "plain Flax", *TORCH, *TORCH_KEPT)
 
 
 def preset_case(name: str, *, batch: int, size: int) -> Case:
@@ -69,7 +74,8 @@ def make_peers(names: Sequence[str], case: Case) -> dict[str, Make]:
     if importlib.util.find_spec("torch") is not None:
         from benchmarks.peers import torch_unet
 
-        found |= {name: functools.partial(torch_unet.make, case, **options) for name, options in TORCH.items()}
+        torches = TORCH | TORCH_KEPT
+        found |= {name: functools.partial(torch_unet.make, case, **options) for name, options in torches.items()}
     for name in names:
         if name == XLA_ALONE not in found:
             print(f"{name} is skipped: {OURS} is that without tinyunet-native; pip install ./native.", file=sys.stderr)
@@ -78,9 +84,40 @@ def make_peers(names: Sequence[str], case: Case) -> dict[str, Make]:
     return {name: found[name] for name in names if name in found}
 
 
-def begin(names: Sequence[str]) -> dict[str, Conditions]:
-    """How each peer's process begins."""
-    return {name: Conditions(environment={"TINYUNET_NATIVE": "off"} if name == XLA_ALONE else {}) for name in names}
+def begin(names: Sequence[str], *, keep_memory: bool) -> dict[str, Conditions]:
+    """How each peer's process begins.
+
+    Args:
+        names: Of the peers.
+        keep_memory: Whether this project keeps the memory it frees; of the others, those do whose name says so.
+    """
+    kept = {OURS: keep_memory, XLA_ALONE: keep_memory}
+    variables = {XLA_ALONE: {"TINYUNET_NATIVE": "off"}}
+    return {name: Conditions(kept.get(name, name.endswith(KEPT)), variables.get(name, {})) for name in names}
+
+
+def add_peer_options(parser: argparse.ArgumentParser) -> None:
+    """Who is compared, how long and how."""
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="who (default all)")
+    parser.add_argument("--rounds", type=int, default=15, help="measurements of each peer (default 15)")
+    parser.add_argument("--turn-seconds", type=float, default=1.0, help="how long one works in a turn (default 1)")
+    parser.add_argument(
+        "--keep-memory",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help=f"whether {OURS} keeps the memory it frees, as its command line does (default yes)",
+    )
+
+
+def measure(arguments: argparse.Namespace, case: Case) -> dict[str, Measured]:
+    """Times a case as the options of `add_peer_options` say."""
+    peers = make_peers(arguments.peers, case)
+    return compare(
+        peers,
+        rounds=arguments.rounds,
+        turn_seconds=arguments.turn_seconds,
+        conditions=begin(list(peers), keep_memory=arguments.keep_memory),
+    )
 
 
 def kernels() -> str:
@@ -116,19 +153,23 @@ def ratio_to_fastest(mine: str, others: Sequence[str], kind: str, measured: Mapp
     return measured[mine].seconds[kind].over(min(spreads, key=lambda spread: spread.median)).median
 
 
-def summary(found: Mapping[str, Mapping[str, Measured]]) -> Table:
-    """Over all cases: this project's time over that of the fastest PyTorch.
+def summaries(found: Mapping[str, Mapping[str, Measured]]) -> list[Table]:
+    """Over all cases: this project's time over that of the fastest PyTorch, one table for each kind of work.
 
     Args:
         found: What was measured, by case and then by peer.
     """
-    rows = []
+    tables = []
     for kind in (STEP, INFERENCE):
+        rows = []
         for mine in (OURS, XLA_ALONE):
-            ratios = [ratio_to_fastest(mine, tuple(TORCH), kind, measured) for measured in found.values()]
-            rows.append((f"{kind}, {mine}", *ratios, None if None in ratios else statistics.geometric_mean(ratios)))
-    title = "Our time ÷ that of the fastest PyTorch (below 1: ours is faster)"
-    return Table(title, ("", *found, "geometric mean"), tuple(rows))
+            for words, others in RIVALS.items():
+                ratios = [ratio_to_fastest(mine, others, kind, measured) for measured in found.values()]
+                mean = None if None in ratios else statistics.geometric_mean(ratios)
+                rows.append((f"{mine} ÷ {words}", *ratios, mean))
+        title = f"{kind.capitalize()}, our time ÷ that of the fastest (below 1: ours is faster)"
+        tables.append(Table(title, ("", *found, "geometric mean"), tuple(rows)))
+    return tables
 
 
 def to_raw(measured: Mapping[str, Measured]) -> dict[str, Any]:
@@ -142,22 +183,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     usual = [name for name in known if name != "unet2015"]
     said = "which networks (default all but unet2015)"
     parser.add_argument("--cases", nargs="+", choices=known, default=usual, help=said)
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="who (default all)")
-    parser.add_argument("--rounds", type=int, default=15, help="measurements of each peer (default 15)")
-    parser.add_argument("--turn-seconds", type=float, default=1.0, help="how long one works in a turn (default 1)")
+    add_peer_options(parser)
     parser.add_argument("--shrink", type=int, default=1, help="divide height and width by this, for a trial")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
     facts, tables, found = machine(), [], {}
     for name in arguments.cases:
         case = known[name].shrunk(arguments.shrink)
-        peers = make_peers(arguments.peers, case)
-        found[name] = compare(
-            peers, rounds=arguments.rounds, turn_seconds=arguments.turn_seconds, conditions=begin(list(peers))
-        )
+        found[name] = measure(arguments, case)
         tables += tabulate(case, found[name])
     raw = {name: to_raw(measured) for name, measured in found.items()}
-    present(arguments, question=QUESTION, machine=facts, tables=[*tables, summary(found)], raw=raw)
+    present(arguments, question=QUESTION, machine=facts, tables=tables + summaries(found), raw=raw)
 
 
 if __name__ == "__main__":

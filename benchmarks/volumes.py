@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from benchmarks.measure import machine
 from benchmarks.peers.case import Case
 from benchmarks.present import add_output_options, present
-from benchmarks.step import PEERS, begin, make_peers, tabulate, to_raw
-from benchmarks.workers import compare
+from benchmarks.step import add_peer_options, measure, summaries, tabulate, to_raw
 
 QUESTION = "Training step and inference on volumes"
 
@@ -37,18 +36,14 @@ CASE = VolumeCase(features=8, depth=3, batch=2, size=48, convs_per_block=2)
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.volumes", description=__doc__)
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="who (default all)")
-    parser.add_argument("--rounds", type=int, default=15, help="measurements of each peer (default 15)")
-    parser.add_argument("--turn-seconds", type=float, default=1.0, help="how long one works in a turn (default 1)")
+    add_peer_options(parser)
     parser.add_argument("--shrink", type=int, default=1, help="divide every side by this (1, 2 or 3), for a trial")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
     facts, case = machine(), dataclasses.replace(CASE, size=CASE.size // arguments.shrink)
-    peers = make_peers(arguments.peers, case)
-    measured = compare(
-        peers, rounds=arguments.rounds, turn_seconds=arguments.turn_seconds, conditions=begin(list(peers))
-    )
-    present(arguments, question=QUESTION, machine=facts, tables=tabulate(case, measured), raw=to_raw(measured))
+    measured = measure(arguments, case)
+    tables = tabulate(case, measured) + summaries({"volumes": measured})
+    present(arguments, question=QUESTION, machine=facts, tables=tables, raw=to_raw(measured))
 
 
 if __name__ == "__main__":

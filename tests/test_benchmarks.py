@@ -3,6 +3,7 @@ import functools
 import json
 import operator
 import os
+import subprocess
 import sys
 import time
 
@@ -408,15 +409,35 @@ def test_summary_by_hand():
         "one": {step.OURS: measured(1.0, 2.0), fast: measured(2.0, 4.0), slow: measured(5.0, 5.0)},
         "other": {step.OURS: measured(2.0, 2.0), fast: measured(9.0, 9.0), slow: measured(1.0, 1.0)},
     }
-    rows = step.summary(found).rows
-    assert rows[0] == ("training step, tinyunet", 0.5, 2.0, pytest.approx(1.0))
-    assert rows[1] == ("training step, tinyunet, XLA alone", None, None, None)
+    rows = step.summaries(found)[0].rows
+    assert rows[0] == ("tinyunet ÷ PyTorch as it comes", 0.5, 2.0, pytest.approx(1.0))
+    assert rows[1] == ("tinyunet ÷ PyTorch with memory kept", None, None, None)
+
+
+def test_which_peers_keep_their_memory_and_which_do_without_kernels():
+    kept = step.begin(step.PEERS, keep_memory=True)
+    assert [name for name, how in kept.items() if how.memory_kept] == [step.OURS, step.XLA_ALONE, *step.TORCH_KEPT]
+    assert [name for name, how in kept.items() if how.environment] == [step.XLA_ALONE]
+    left = step.begin(step.PEERS, keep_memory=False)
+    assert [name for name, how in left.items() if how.memory_kept] == list(step.TORCH_KEPT)
+
+
+def test_memory_is_kept():
+    code = (
+        "from benchmarks.measure import keep_memory; keep_memory()\n"
+        "import numpy as np, resource\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "np.ones(2**23)\n"  # 64 MiB, freed at once
+        "before = faults(); np.ones(2**23); print(faults() - before)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert sys.platform != "linux" or int(found.stdout) < 100  # 544 if it is not, even where pages are large
 
 
 def test_volumes(monkeypatch, tmp_path, capsys):
     spread = {kind: Spread((0.1, 0.2)) for kind in (STEP, INFERENCE)}
     measured = Measured(7, dict.fromkeys(spread, 1.0), spread, dict.fromkeys(spread, 2**20))
-    monkeypatch.setattr(volumes, "compare", lambda peers, **options: dict.fromkeys(peers, measured))
+    monkeypatch.setattr(step, "compare", lambda peers, **options: dict.fromkeys(peers, measured))
     file = tmp_path / "volumes.json"
     volumes.main(["--peers", "tinyunet", "plain Flax", "--shrink", "2", "--json", str(file)])
     assert "Training step, 8 features, depth 3, 2 convolutions a block, batch 2×24×32×24" in capsys.readouterr().out
