@@ -19,7 +19,7 @@ from typing import Any
 Call = Callable[[], object]
 """One unit of work that has ended when it returns: an asynchronous result must be waited for inside."""
 
-LIBRARIES = ("tinyunet", "jax", "flax", "numpy", "torch")
+LIBRARIES = ("tinyunet", "tinyunet-native", "jax", "flax", "numpy", "torch", "onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,19 @@ TORCH = {
 KEPT = ", memory kept"
 """What is added to the name of a PyTorch that keeps the memory it frees, as this project's command line does."""
 TORCH_KEPT = {name + KEPT: options for name, options in TORCH.items()}
-RIVALS = {"PyTorch as it comes": tuple(TORCH), "PyTorch with memory kept": tuple(TORCH_KEPT)}
+RUNTIMES = {"ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
+"""Of inference alone, and the modules of each."""
+RIVALS = {
+    "PyTorch as it comes": tuple(TORCH),
+    "PyTorch with memory kept": tuple(TORCH_KEPT),
+    "ONNX Runtime or OpenVINO": tuple(RUNTIMES),
+}
 """Of whom the fastest counts, by what they are called together."""
-PEERS = (OURS, XLA_ALONE, "plain Flax", *TORCH, *TORCH_KEPT)
+PEERS = (OURS, XLA_ALONE, "plain Flax", *TORCH, *TORCH_KEPT, *RUNTIMES)
+NEEDS = dict.fromkeys((*TORCH, *TORCH_KEPT), ("torch",)) | {
+    name: ("torch", "onnxscript", module) for name, module in RUNTIMES.items()
+}
+"""Modules of the extra `bench`, by peer."""
 
 
 def preset_case(name: str, *, batch: int, size: int) -> Case:
@@ -65,23 +75,28 @@ def make_peers(names: Sequence[str], case: Case) -> dict[str, Make]:
     # Imported here and not above: a peer's process imports this file again, and must load its own libraries alone.
     from benchmarks.peers import ours, plain_flax
 
-    found: dict[str, Make] = {
-        OURS: functools.partial(ours.make, case),
-        "plain Flax": functools.partial(plain_flax.make, case),
-    }
-    if importlib.util.find_spec("tinyunet_native") is not None:
-        found[XLA_ALONE] = found[OURS]
-    if importlib.util.find_spec("torch") is not None:
+    able = []
+    for name in names:
+        missing = [module for module in NEEDS.get(name, ()) if importlib.util.find_spec(module) is None]
+        if missing:
+            print(f"{name} is skipped: {missing[0]} is not installed; pip install 'tinyunet[bench]'.", file=sys.stderr)
+        elif name == XLA_ALONE and importlib.util.find_spec("tinyunet_native") is None:
+            print(f"{name} is skipped: {OURS} is that without tinyunet-native; pip install ./native.", file=sys.stderr)
+        else:
+            able.append(name)
+    found: dict[str, Make] = dict.fromkeys((OURS, XLA_ALONE), functools.partial(ours.make, case))
+    found["plain Flax"] = functools.partial(plain_flax.make, case)
+    if any(name in NEEDS for name in able):
         from benchmarks.peers import torch_unet
 
         torches = TORCH | TORCH_KEPT
         found |= {name: functools.partial(torch_unet.make, case, **options) for name, options in torches.items()}
-    for name in names:
-        if name == XLA_ALONE not in found:
-            print(f"{name} is skipped: {OURS} is that without tinyunet-native; pip install ./native.", file=sys.stderr)
-        elif name not in found:
-            print(f"{name} is skipped: torch is not installed; pip install 'tinyunet[bench]'.", file=sys.stderr)
-    return {name: found[name] for name in names if name in found}
+    if any(name in RUNTIMES for name in able):
+        from benchmarks.peers import runtimes
+
+        found["ONNX Runtime"] = functools.partial(runtimes.make_onnx_runtime, case)
+        found["OpenVINO"] = functools.partial(runtimes.make_openvino, case)
+    return {name: found[name] for name in able}
 
 
 def begin(names: Sequence[str], *, keep_memory: bool) -> dict[str, Conditions]:
@@ -154,7 +169,7 @@ def ratio_to_fastest(mine: str, others: Sequence[str], kind: str, measured: Mapp
 
 
 def summaries(found: Mapping[str, Mapping[str, Measured]]) -> list[Table]:
-    """Over all cases: this project's time over that of the fastest PyTorch, one table for each kind of work.
+    """Over all cases: this project's time over that of the fastest of its rivals, one table for each kind of work.
 
     Args:
         found: What was measured, by case and then by peer.
@@ -166,7 +181,7 @@ def summaries(found: Mapping[str, Mapping[str, Measured]]) -> list[Table]:
             for words, others in RIVALS.items():
                 ratios = [ratio_to_fastest(mine, others, kind, measured) for measured in found.values()]
                 mean = None if None in ratios else statistics.geometric_mean(ratios)
-                rows.append((f"{mine} ÷ {words}", *ratios, mean))
+                rows += [] if set(ratios) == {None} else [(f"{mine} ÷ {words}", *ratios, mean)]
         title = f"{kind.capitalize()}, our time ÷ that of the fastest (below 1: ours is faster)"
         tables.append(Table(title, ("", *found, "geometric mean"), tuple(rows)))
     return tables
