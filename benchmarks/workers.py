@@ -1,6 +1,8 @@
 """Peers in processes of their own, asked in turn: no library's threads or memory get in the way of another's."""
 
 import multiprocessing
+import os
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -8,7 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import TracebackType
 
-from benchmarks.measure import Call, Spread, calls_per_turn, peak_bytes, time_call, turns
+from benchmarks.measure import Call, Spread, calls_per_turn, keep_memory, peak_bytes, time_call, turns
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,19 @@ class Work:
 
 Make = Callable[[], Work]
 """Builds the work inside the peer's own process; it must pickle: a function of a module, or a partial of one."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What holds in a peer's process before any library is loaded.
+
+    Args:
+        memory_kept: See `measure.keep_memory`.
+        environment: Variables set over those of this process.
+    """
+
+    memory_kept: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,10 +67,12 @@ class Peer:
     Args:
         name: For messages.
         make: Builds the work.
+        conditions: How the process begins.
     """
 
     name: str
     make: Make
+    conditions: Conditions = Conditions()
     parameters: int = 0
     kinds: tuple[str, ...] = ()
     _process: multiprocessing.Process = field(init=False)
@@ -65,7 +82,8 @@ class Peer:
         # Spawned, not forked: a fork would share threads that JAX or torch have started.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(self.make, theirs), daemon=True)
+        made = pickle.dumps(self.make)  # to be unpickled, which loads libraries, when the conditions hold
+        self._process = context.Process(target=_serve, args=(made, self.conditions, theirs), daemon=True)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         self.parameters, self.kinds = self._receive()
@@ -95,8 +113,12 @@ class Peer:
             raise RuntimeError(f"The process of {self.name} ended; its own message stands above.") from None
 
 
-def _serve(make: Make, connection: Connection) -> None:
+def _serve(made: bytes, conditions: Conditions, connection: Connection) -> None:
     """The peer's side."""
+    os.environ.update(conditions.environment)
+    if conditions.memory_kept:
+        keep_memory()
+    make: Make = pickle.loads(made)
     work = make()
     connection.send((work.parameters, tuple(work.calls)))
     for kind, calls in iter(connection.recv, None):
@@ -104,34 +126,45 @@ def _serve(make: Make, connection: Connection) -> None:
         connection.send((seconds, peak_bytes()))
 
 
-def compare(peers: Mapping[str, Make], *, rounds: int, turn_seconds: float) -> dict[str, Measured]:
-    """Times every kind of work of every peer in turn.
+def compare(
+    peers: Mapping[str, Make],
+    *,
+    rounds: int,
+    turn_seconds: float,
+    conditions: Mapping[str, Conditions] | None = None,
+) -> dict[str, Measured]:
+    """Times every kind of work in turn, of every peer that offers it.
 
     Args:
-        peers: How to make each one's work, by name; all offer the same kinds.
+        peers: How to make each one's work, by name.
         rounds: Measurements of each kind and peer.
         turn_seconds: How long a peer works in a turn; short calls are repeated to fill it.
+        conditions: How a peer's process begins, by name; the ordinary way for those that are not named.
 
     Raises:
         RuntimeError: A peer's process died, or the peers' networks differ in the number of parameters.
     """
+    begin = conditions or {}
     with ExitStack() as stack:
-        running = {name: stack.enter_context(Peer(name, make)) for name, make in peers.items()}
+        running = {
+            name: stack.enter_context(Peer(name, make, begin.get(name, Conditions()))) for name, make in peers.items()
+        }
         parameters = {name: peer.parameters for name, peer in running.items()}
         if len(set(parameters.values())) > 1:
             raise RuntimeError(f"Peers must have the same number of parameters, got {parameters}.")
         first: dict[str, dict[str, float]] = {name: {} for name in peers}
         seconds: dict[str, dict[str, Spread]] = {name: {} for name in peers}
         peak: dict[str, dict[str, int]] = {name: {} for name in peers}
-        for kind in next(iter(running.values())).kinds:
-            counts, values = {}, {name: [] for name in peers}
-            for name, peer in running.items():
-                first[name][kind], _ = peer.run(kind)
-                counts[name] = calls_per_turn(peer.run(kind)[0], turn_seconds=turn_seconds)
-            for name in turns(list(peers), rounds=rounds):
+        for kind in dict.fromkeys(kind for peer in running.values() for kind in peer.kinds):
+            able = [name for name, peer in running.items() if kind in peer.kinds]
+            counts, values = {}, {name: [] for name in able}
+            for name in able:
+                first[name][kind], _ = running[name].run(kind)
+                counts[name] = calls_per_turn(running[name].run(kind)[0], turn_seconds=turn_seconds)
+            for name in turns(able, rounds=rounds):
                 taken, peak[name][kind] = running[name].run(kind, calls=counts[name])
                 values[name].append(taken)
                 time.sleep(0.01)  # threads that spin for more work go to sleep before the next peer's turn
-            for name in peers:
+            for name in able:
                 seconds[name][kind] = Spread(tuple(values[name]))
         return {name: Measured(parameters[name], first[name], seconds[name], peak[name]) for name in peers}

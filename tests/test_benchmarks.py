@@ -1,6 +1,9 @@
 import dataclasses
 import functools
 import json
+import operator
+import os
+import subprocess
 import sys
 import time
 
@@ -14,6 +17,7 @@ from benchmarks import (
     ablation,
     augmentation,
     check,
+    convolution,
     loading,
     objects,
     real,
@@ -30,7 +34,7 @@ from benchmarks.peers.case import INFERENCE, STEP, Case
 from benchmarks.present import Table, aligned, markdown
 from benchmarks.scores import NAMES, further, mean, pick, pick_baseline
 from benchmarks.whole import Finished, Training, run
-from benchmarks.workers import Measured, Work, compare
+from benchmarks.workers import Conditions, Measured, Work, compare
 from tinyunet.data.normalise import Normalisation, normalise
 from tinyunet.data.synthetic import cells, write_cells
 from tinyunet.models.presets import ModelConfig
@@ -39,7 +43,15 @@ from tinyunet.prediction.tiles import TileSpec
 from tinyunet.runs.build import build_model, build_probabilities
 
 SMALL = Case(features=2, depth=2, batch=1, size=16)
+SMALL_VALID = Case(features=2, depth=1, batch=1, size=24, convs_per_block=2, padding="valid", norm="none")
 SMALL_VOLUME = volumes.VolumeCase(features=2, depth=1, batch=1, size=6)
+SMALL_CASES = {
+    "image": SMALL,
+    "two convolutions": dataclasses.replace(SMALL, convs_per_block=2),
+    "add": dataclasses.replace(SMALL, convs_per_block=2, skip="add"),
+    "valid": SMALL_VALID,
+    "volume": SMALL_VOLUME,
+}
 TINY_MODEL = [
     f"--set={setting}"
     for setting in ("model.features=2", "model.depth=1", "batches.patch=16", "batches.margin=0", "batches.batch=1")
@@ -159,25 +171,25 @@ def test_mean_of_an_incomplete_set_is_missing():
 # peers
 
 
-def square_head(variables):
-    """Our head's kernel, (1, in, out), as that of a 1x1 convolution of images, (1, 1, in, out), and its bias."""
+def head_of_images(variables, axes):
+    """Our head's kernel, (1, in, out), as that of a convolution over so many axes, and its bias."""
     head = variables["params"]["head"]
-    return {"kernel": jnp.expand_dims(head["kernel"], 0), "bias": head["bias"]}
+    return {"kernel": head["kernel"].reshape(*(1,) * axes, *head["kernel"].shape[-2:]), "bias": head["bias"]}
 
 
-@pytest.mark.parametrize("skip", ["concat", "add"])
-@pytest.mark.parametrize("convs_per_block", [1, 2])
-def test_plain_flax_computes_the_same_network(skip, convs_per_block):
-    case = dataclasses.replace(SMALL, skip=skip, convs_per_block=convs_per_block)
-    images, _ = case.data()
+@pytest.mark.parametrize("name", SMALL_CASES)
+def test_plain_flax_computes_the_same_network(name):
+    case = SMALL_CASES[name]
+    images, labels = case.data()
     mine, plain = ours.model(case), plain_flax.PlainSegmenter(case)
     variables = jax.jit(mine.init, compiler_options={"xla_backend_optimization_level": 0})(jax.random.key(0), images)
     theirs = {
         kind: {name.replace("ConvBlock", "PlainBlock"): value for name, value in tree["unet"].items()}
         for kind, tree in variables.items()
     }
-    theirs["params"]["Conv_0"] = square_head(variables)
+    theirs["params"]["Conv_0"] = head_of_images(variables, len(case.space))
     expected = jax.jit(plain.apply)(theirs, images)
+    assert expected.shape[:-1] == labels.shape
     np.testing.assert_allclose(jax.jit(mine.apply)(variables, images), expected, atol=1e-4)
 
 
@@ -199,65 +211,92 @@ def test_peers_have_the_same_number_of_parameters(name):
     assert sum(parameter.numel() for parameter in TorchSegmenter(case).parameters()) == expected
 
 
-def test_torch_computes_the_same_network():
+@pytest.mark.parametrize("name", SMALL_CASES)
+def test_torch_computes_the_same_network(name):
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'tinyunet[bench]'")
     from benchmarks.peers.torch_unet import TorchSegmenter
 
-    images, _ = SMALL.data()
-    model = ours.model(SMALL)
+    case = SMALL_CASES[name]
+    images, _ = case.data()
+    model, axes = ours.model(case), len(case.space)
     init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
     variables = init(jax.random.key(1), images)
     params = variables["params"]
-    peer = TorchSegmenter(SMALL).eval()
+    peer = TorchSegmenter(case).eval()
 
     def load(layer, tree, *, turned=False):
         kernel = np.asarray(tree["kernel"])
-        # (h, w, in, out) to (out, in, h, w); a transposed convolution's to (in, out, h, w), stored turned over.
-        kernel = kernel[::-1, ::-1].transpose(2, 3, 0, 1) if turned else kernel.transpose(3, 2, 0, 1)
-        layer.weight.data = torch.from_numpy(np.array(kernel))
+        # (*window, in, out) to (out, in, *window); a transposed convolution's to (in, out, *window), turned over.
+        kernel = np.flip(kernel, range(axes)).swapaxes(-1, -2) if turned else kernel
+        layer.weight.data = torch.from_numpy(np.moveaxis(kernel, (-1, -2), (0, 1)).copy())
         layer.bias.data = torch.from_numpy(np.array(tree["bias"]))
 
     for i, stage in enumerate([*peer.encoder, *peer.decoder]):
-        load(stage[0], params["unet"][f"ConvBlock_{i}"]["Conv_0"])
+        convolutions = [layer for layer in stage if hasattr(layer, "kernel_size")]
+        for j, layer in enumerate(convolutions):
+            load(layer, params["unet"][f"ConvBlock_{i}"][f"Conv_{j}"])
     for i, layer in enumerate(peer.upsample):
         load(layer, params["unet"][f"ConvTranspose_{i}"], turned=True)
-    load(peer.head, square_head(variables))
+    load(peer.head, head_of_images(variables, axes))
     with torch.inference_mode():
-        found = peer(torch.from_numpy(images).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+        found = peer(torch.from_numpy(images).movedim(-1, 1)).movedim(1, -1).numpy()
     expected = jax.jit(model.apply)(variables, images)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("case", [dataclasses.replace(SMALL, depth=1), SMALL_VALID], ids=["same", "valid"])
 @pytest.mark.parametrize("peer", [ours, plain_flax], ids=lambda peer: peer.__name__)
-def test_peers_can_train_and_infer_again_and_again(peer):
-    work = peer.make(dataclasses.replace(SMALL, depth=1))
+def test_peers_can_train_and_infer_again_and_again(peer, case):
+    work = peer.make(case)
     assert set(work.calls) == {STEP, INFERENCE}
     for call in [*work.calls.values()] * 2:
         call()
 
 
-def plain_names(tree):
-    """Our variables of one kind under the names of plain Flax."""
-    return {name.replace("ConvBlock", "PlainBlock"): value for name, value in tree["unet"].items()}
-
-
-def test_plain_flax_computes_the_same_on_volumes():
-    images, _ = SMALL_VOLUME.data()
-    mine, plain = ours.model(SMALL_VOLUME), volumes.plain_segmenter(SMALL_VOLUME)
-    variables = jax.jit(mine.init, compiler_options={"xla_backend_optimization_level": 0})(jax.random.key(0), images)
-    theirs = {kind: plain_names(tree) for kind, tree in variables.items()}
-    head = variables["params"]["head"]
-    theirs["params"]["Conv_0"] = {"kernel": head["kernel"][None, None], "bias": head["bias"]}
-    expected = jax.jit(mine.apply)(variables, images)
-    np.testing.assert_allclose(jax.jit(plain.apply)(theirs, images), expected, atol=1e-4)
-
-
-def test_torch_has_the_same_number_of_parameters_on_volumes():
+@pytest.mark.parametrize("name", ["PyTorch channels_first", "PyTorch compiled, channels_last"])
+def test_torch_can_train_and_infer_again_and_again(name):
     pytest.importorskip("torch", reason="needs torch: pip install 'tinyunet[bench]'")
-    works = [volumes.make_ours(SMALL_VOLUME), volumes.make_torch(SMALL_VOLUME, channels_last=True)]
-    assert len({work.parameters for work in works}) == 1
-    for call in works[1].calls.values():
-        call()
+    peers = step.make_peers([name], SMALL_VOLUME)
+    measured = compare(peers, rounds=1, turn_seconds=0.0)
+    assert set(measured[name].seconds) == {STEP, INFERENCE}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("name", ["image", "valid", "volume"])
+@pytest.mark.parametrize("runtime", step.RUNTIMES.values())
+def test_runtimes_compute_the_same_network(runtime, name, tmp_path):
+    for module in ("torch", "onnxscript", runtime):
+        pytest.importorskip(module, reason=f"needs {module}: pip install 'tinyunet[bench]'")
+    import torch
+
+    from benchmarks.peers import runtimes
+
+    case = SMALL_CASES[name]
+    model = runtimes.TorchSegmenter(case)
+    images = np.ascontiguousarray(np.moveaxis(case.data()[0], -1, 1))
+    model(torch.from_numpy(images))  # so that there are averages to fold
+    model.eval()
+    runtimes.export(model, images, tmp_path / "unet.onnx")
+    call = {"onnxruntime": runtimes.onnx_runtime_call, "openvino": runtimes.openvino_call}[runtime]
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(call(tmp_path / "unet.onnx", images)(), expected, atol=1e-4)
+
+
+def test_runtimes_infer_alone():
+    peers = step.make_peers(list(step.RUNTIMES), SMALL)
+    if len(peers) < 2:
+        pytest.skip("needs onnxruntime and openvino: pip install 'tinyunet[bench]'")
+    measured = compare(peers, rounds=1, turn_seconds=0.0)
+    assert [set(peer.seconds) for peer in measured.values()] == [{INFERENCE}] * 2
+
+
+def test_sizes_of_the_results_by_hand():
+    paper = step.cases()["unet2015"]
+    assert (paper.result(572), paper.shrunk(1).size, paper.shrunk(2).size, paper.shrunk(9).size) == (388, 572, 300, 188)
+    assert (SMALL.result(16), SMALL.shrunk(2).size) == (16, 8)
+    images, labels = dataclasses.replace(SMALL_VALID, depth=0).data()
+    np.testing.assert_array_equal(labels, images[:, 2:-2, 2:-2, 0] > 0)
 
 
 # workers
@@ -274,6 +313,35 @@ def test_peers_are_measured_in_processes_of_their_own():
     assert min(peer.peak_bytes[STEP] for peer in measured.values()) > 2**20
 
 
+def test_each_peer_is_asked_for_what_it_offers():
+    peers = {
+        "both": functools.partial(Work, 1, dict.fromkeys((STEP, INFERENCE), time.monotonic)),
+        "one": functools.partial(Work, 1, {INFERENCE: time.monotonic}),
+    }
+    measured = compare(peers, rounds=1, turn_seconds=0.0)
+    assert {name: set(peer.seconds) for name, peer in measured.items()} == {
+        "both": {STEP, INFERENCE},
+        "one": {INFERENCE},
+    }
+
+
+def work_under_conditions():
+    """Fails where the environment is not that of the test below."""
+    return Work(int(os.environ["CONDITION"]), {INFERENCE: functools.partial(operator.add, 1, 1)})
+
+
+def test_conditions_hold_before_the_work_is_made(monkeypatch):
+    monkeypatch.setenv("CONDITION", "3")
+    conditions = {"kept": Conditions(memory_kept=True, environment={"CONDITION": "4"})}
+    with pytest.raises(RuntimeError, match=r"got \{'as it comes': 3, 'kept': 4\}"):
+        compare(
+            dict.fromkeys(("as it comes", "kept"), work_under_conditions),
+            rounds=1,
+            turn_seconds=0.0,
+            conditions=conditions,
+        )
+
+
 def test_peers_that_differ_are_refused():
     peers = {"one": functools.partial(Work, 1, {}), "other": functools.partial(Work, 2, {})}
     with pytest.raises(RuntimeError, match=r"the same number of parameters, got \{'one': 1, 'other': 2\}"):
@@ -288,7 +356,10 @@ def test_a_peer_that_dies_is_named():
 def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys):
     monkeypatch.setattr(step.importlib.util, "find_spec", lambda name: None)
     assert list(step.make_peers(step.PEERS, SMALL)) == ["tinyunet", "plain Flax"]
-    assert "PyTorch NCHW is skipped: torch is not installed; pip install 'tinyunet[bench]'." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "PyTorch channels_first is skipped: torch is not installed; pip install 'tinyunet[bench]'." in said
+    assert "tinyunet, XLA alone is skipped: tinyunet is that without tinyunet-native; pip install ./native." in said
+    assert "OpenVINO is skipped: torch is not installed; pip install 'tinyunet[bench]'." in said
 
 
 # scripts
@@ -296,7 +367,21 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
 
 @pytest.mark.parametrize(
     "script",
-    [step, start, real, ablation, augmentation, check, loading, objects, seams, strokes, together, volumes],
+    [
+        step,
+        convolution,
+        start,
+        real,
+        ablation,
+        augmentation,
+        check,
+        loading,
+        objects,
+        seams,
+        strokes,
+        together,
+        volumes,
+    ],
     ids=lambda s: s.__name__,
 )
 def test_help(script, capsys):
@@ -315,10 +400,75 @@ def test_step(monkeypatch, tmp_path, capsys):
     assert json.loads(file.read_text())["raw"]["seed8"]["tinyunet"]["seconds"][STEP]["values"] == [0.1, 0.2]
 
 
+def test_rate_of_a_convolution_by_hand():
+    shape = convolution.Shape(batch=2, size=10, channels=3, features=5)
+    assert (shape.title, shape.operations) == ("2×10²×3→5", 2 * 200 * 27 * 5)
+    assert convolution.rate(Spread((0.5, 1.0)), 4e9).values == (8.0, 4.0)
+
+
+def test_convolutions_and_gradients_are_those_of_every_peer():
+    shapes = [convolution.Shape(1, 6, 2, 3)]
+    calls = {name: make().calls for name, make in convolution.make_peers(convolution.PEERS, shapes).items()}
+    expected = [np.asarray(calls["XLA"][convolution.kind(shapes[0], op)]()) for op in convolution.OPERATIONS]
+    assert [array.shape for array in expected] == [(1, 6, 6, 3), (1, 6, 6, 2), (3, 3, 2, 3)]
+    channels_last = [(0, 2, 3, 1), (0, 2, 3, 1), (2, 3, 1, 0)]
+    for name, peer in calls.items():
+        found = [np.asarray(peer[convolution.kind(shapes[0], op)]()) for op in convolution.OPERATIONS]
+        if name.startswith("PyTorch"):
+            found = [array.transpose(axes) for array, axes in zip(found, channels_last, strict=True)]
+        for theirs, array in zip(found, expected, strict=True):
+            np.testing.assert_allclose(theirs, array, atol=1e-4)
+
+
+def test_convolution(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(convolution, "SHAPES", convolution.SHAPES[-1:])
+    file = tmp_path / "convolution.json"
+    options = ["--rounds", "1", "--turn-seconds", "0", "--shrink", "8", "--json", str(file)]
+    convolution.main(["--peers", "tinyunet", "XLA", *options, "--markdown"])
+    printed = capsys.readouterr().out
+    assert "| 1024³ matrix product by jnp.dot, GFLOP/s | " in printed
+    assert "| 4×4²×64→64, XLA | " in printed
+    assert len(json.loads(file.read_text())["raw"]["XLA"]["seconds"]["4×4²×64→64, forward"]["values"]) == 1
+
+
+def test_summary_by_hand():
+    def measured(*values):
+        return Measured(7, {}, {kind: Spread(values) for kind in (STEP, INFERENCE)}, {})
+
+    fast, slow = (name for name in list(step.TORCH)[:2])
+    found = {
+        "one": {step.OURS: measured(1.0, 2.0), fast: measured(2.0, 4.0), slow: measured(5.0, 5.0)},
+        "other": {step.OURS: measured(2.0, 2.0), fast: measured(9.0, 9.0), slow: measured(1.0, 1.0)},
+    }
+    rows = step.summaries(found)[0].rows
+    assert rows[0] == ("tinyunet ÷ PyTorch as it comes", 0.5, 2.0, pytest.approx(1.0))
+    assert len(rows) == 1  # the others were not measured
+
+
+def test_which_peers_keep_their_memory_and_which_do_without_kernels():
+    kept = step.begin(step.PEERS, keep_memory=True)
+    assert [name for name, how in kept.items() if how.memory_kept] == [step.OURS, step.XLA_ALONE, *step.TORCH_KEPT]
+    assert [name for name, how in kept.items() if how.environment] == [step.XLA_ALONE]
+    left = step.begin(step.PEERS, keep_memory=False)
+    assert [name for name, how in left.items() if how.memory_kept] == list(step.TORCH_KEPT)
+
+
+def test_memory_is_kept():
+    code = (
+        "from benchmarks.measure import keep_memory; keep_memory()\n"
+        "import numpy as np, resource\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "np.ones(2**23)\n"  # 64 MiB, freed at once
+        "before = faults(); np.ones(2**23); print(faults() - before)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert sys.platform != "linux" or int(found.stdout) < 100  # 544 if it is not, even where pages are large
+
+
 def test_volumes(monkeypatch, tmp_path, capsys):
     spread = {kind: Spread((0.1, 0.2)) for kind in (STEP, INFERENCE)}
     measured = Measured(7, dict.fromkeys(spread, 1.0), spread, dict.fromkeys(spread, 2**20))
-    monkeypatch.setattr(volumes, "compare", lambda peers, **options: dict.fromkeys(peers, measured))
+    monkeypatch.setattr(step, "compare", lambda peers, **options: dict.fromkeys(peers, measured))
     file = tmp_path / "volumes.json"
     volumes.main(["--peers", "tinyunet", "plain Flax", "--shrink", "2", "--json", str(file)])
     assert "Training step, 8 features, depth 3, 2 convolutions a block, batch 2×24×32×24" in capsys.readouterr().out

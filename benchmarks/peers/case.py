@@ -1,7 +1,7 @@
 """What every peer is asked to do: a network and a batch."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 
@@ -13,7 +13,7 @@ STEP, INFERENCE = "training step", "inference"
 
 @dataclass(frozen=True)
 class Case:
-    """A U-Net with batch normalisation and transposed convolutions, a 1x1 head of two classes, and its input.
+    """A U-Net with transposed convolutions, a 1x1 head of two classes, and its input.
 
     Args:
         features: Channels of the first stage.
@@ -22,6 +22,8 @@ class Case:
         size: Their height and width in pixels.
         convs_per_block: Convolutions in a block.
         skip: How the decoder takes up the encoder's maps.
+        padding: `valid` loses a pixel on each side with every convolution, and the skips are cropped.
+        norm: After every convolution.
     """
 
     features: int
@@ -30,15 +32,46 @@ class Case:
     size: int
     convs_per_block: int = 1
     skip: Literal["concat", "add"] = "concat"
+    padding: Literal["same", "valid"] = "same"
+    norm: Literal["batch", "none"] = "batch"
 
     @property
     def title(self) -> str:
         """In words."""
-        convs = f"{self.convs_per_block} convolutions a block, " if self.convs_per_block > 1 else ""
-        skip = f"skips {self.skip}, " if self.skip != "concat" else ""
-        return f"{self.features} features, depth {self.depth}, {convs}{skip}batch {self.batch}×{self.size}²"
+        said = [f"{self.features} features", f"depth {self.depth}"]
+        said += [f"{self.convs_per_block} convolutions a block"] * (self.convs_per_block > 1)
+        said += [f"skips {self.skip}"] * (self.skip != "concat")
+        said += ["no padding"] * (self.padding == "valid") + ["no normalisation"] * (self.norm == "none")
+        return ", ".join([*said, f"batch {self.batch}×{self.sides}"])
+
+    @property
+    def sides(self) -> str:
+        """Of an image, in words."""
+        return f"{self.size}²"
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+        return self.size, self.size
+
+    def result(self, size: int) -> int:
+        """Pixels of the result along an axis where the image has so many; not above zero if they are too few."""
+        lost = 2 * self.convs_per_block if self.padding == "valid" else 0
+        for _ in range(self.depth):
+            size = (size - lost) // 2
+        size -= lost
+        for _ in range(self.depth):
+            size = 2 * size - lost
+        return size
+
+    def shrunk(self, by: int) -> Self:
+        """The same for images about so many times smaller, of a size that the poolings divide."""
+        sizes = range(self.size, 0, -(2**self.depth))
+        return replace(self, size=min(n for n in sizes if n >= self.size // by and self.result(n) > 0))
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images of noise, float32 (b, h, w, 1), and the labels of their bright pixels, int32 (b, h, w)."""
-        images = np.random.default_rng(0).standard_normal((self.batch, self.size, self.size, 1), dtype=np.float32)
-        return images, (images[..., 0] > 0).astype(np.int32)
+        """Images of noise, float32 (b, *space, 1), and the labels of their bright pixels, int32 (b, *result)."""
+        images = np.random.default_rng(0).standard_normal((self.batch, *self.space, 1), dtype=np.float32)
+        sizes = [(n, self.result(n)) for n in self.space]
+        middle = tuple(slice((n - kept) // 2, (n + kept) // 2) for n, kept in sizes)
+        return images, (images[:, *middle, 0] > 0).astype(np.int32)

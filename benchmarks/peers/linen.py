@@ -17,7 +17,7 @@ def linen_work(model: nn.Module, case: Case, loss: Loss) -> Work:
     """Compiles what is timed; a training step takes over the memory of the state before.
 
     Args:
-        model: From images to logits, with `train` as an option and `batch_stats` as its only other collection.
+        model: From images to logits, with `train` as an option and no other collection than `batch_stats`.
         case: The input.
         loss: What is minimised.
     """
@@ -31,7 +31,7 @@ def linen_work(model: nn.Module, case: Case, loss: Loss) -> Work:
         logits, updated = model.apply(
             {"params": params, "batch_stats": statistics}, images, train=True, mutable=["batch_stats"]
         )
-        return loss(logits, labels), updated["batch_stats"]
+        return loss(logits, labels), updated.get("batch_stats", {})
 
     def step(params, statistics, state):
         (value, statistics), gradient = jax.value_and_grad(objective, has_aux=True)(params, statistics)
@@ -41,7 +41,7 @@ def linen_work(model: nn.Module, case: Case, loss: Loss) -> Work:
     compiled_step = jax.jit(step, donate_argnums=(0, 1, 2))
     forward = jax.jit(lambda variables, x: model.apply(variables, x, train=False))
     # Copies, because the first step takes away the memory of what it is given.
-    training = [*jax.tree.map(jax.numpy.copy, (variables["params"], variables["batch_stats"]))]
+    training = [*jax.tree.map(jax.numpy.copy, (variables["params"], variables.get("batch_stats", {})))]
     training.append(optimiser.init(training[0]))
 
     def train() -> None:

@@ -1,5 +1,7 @@
 """This project's segmenter and cross-entropy."""
 
+import jax
+
 import tinyunet
 from benchmarks.peers.case import CLASSES, Case
 from benchmarks.peers.linen import linen_work
@@ -7,10 +9,19 @@ from benchmarks.workers import Work
 from tinyunet.training.losses import cross_entropy
 
 
+class TileSegmenter(tinyunet.Segmenter):
+    """With `valid` padding the result is smaller than the image: nothing is mirrored around it first."""
+
+    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+        """Logits (b, *result, k)."""
+        return self.tile(x, train=train)
+
+
 def model(case: Case) -> tinyunet.Segmenter:
     """The network of a case."""
-    unet = tinyunet.UNet(features=case.features, depth=case.depth, convs_per_block=case.convs_per_block, skip=case.skip)
-    return tinyunet.Segmenter(classes=CLASSES, unet=unet)
+    names = ("features", "depth", "convs_per_block", "skip", "padding", "norm")
+    unet = tinyunet.UNet(**{name: getattr(case, name) for name in names})
+    return (TileSegmenter if case.padding == "valid" else tinyunet.Segmenter)(classes=CLASSES, unet=unet)
 
 
 def make(case: Case) -> Work:

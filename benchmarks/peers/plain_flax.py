@@ -1,4 +1,4 @@
-"""The same network in stock Flax modules, as the founding page has it: nothing of tinyunet is used."""
+"""The same network in stock Flax modules, for images and volumes: nothing of tinyunet is used."""
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +11,18 @@ from benchmarks.workers import Work
 
 
 class PlainBlock(nn.Module):
-    """Convolution 3x3, batch normalisation, ReLU; `convs` times."""
+    """Convolution of a window of 3, batch normalisation, ReLU, as often as the case says."""
 
     features: int
-    convs: int
+    case: Case
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        for _ in range(self.convs):
-            x = nn.Conv(self.features, (3, 3), padding="SAME")(x)
-            x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
+        for _ in range(self.case.convs_per_block):
+            x = nn.Conv(self.features, (3,) * (x.ndim - 2), padding=self.case.padding.upper())(x)
+            if self.case.norm == "batch":
+                x = nn.BatchNorm(use_running_average=not train)(x)
+            x = nn.relu(x)
         return x
 
 
@@ -35,18 +37,24 @@ class PlainSegmenter(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
-        case, skips = self.case, []
+        case, skips, twos = self.case, [], (2,) * (x.ndim - 2)
         for stage in range(case.depth):
-            x = PlainBlock(case.features * 2**stage, case.convs_per_block)(x, train=train)
+            x = PlainBlock(case.features * 2**stage, case)(x, train=train)
             skips.append(x)
-            x = nn.max_pool(x, (2, 2), strides=(2, 2), padding="VALID")
-        x = PlainBlock(case.features * 2**case.depth, case.convs_per_block)(x, train=train)
+            x = nn.max_pool(x, twos, strides=twos, padding="VALID")
+        x = PlainBlock(case.features * 2**case.depth, case)(x, train=train)
         for stage in reversed(range(case.depth)):
-            u = nn.ConvTranspose(case.features * 2**stage, (2, 2), strides=(2, 2), padding="VALID")(x)
-            e = skips.pop()
+            u = nn.ConvTranspose(case.features * 2**stage, twos, strides=twos, padding="VALID")(x)
+            e = crop(skips.pop(), u.shape)
             x = jnp.concatenate([u, e], axis=-1) if case.skip == "concat" else u + e
-            x = PlainBlock(case.features * 2**stage, case.convs_per_block)(x, train=train)
-        return nn.Conv(CLASSES, (1, 1))(x)
+            x = PlainBlock(case.features * 2**stage, case)(x, train=train)
+        return nn.Conv(CLASSES, (1,) * (x.ndim - 2))(x)
+
+
+def crop(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The middle of a map, as large as another one."""
+    starts = [(mine - n) // 2 for mine, n in zip(x.shape, shape, strict=True)]
+    return x[tuple(slice(start, start + n) for start, n in zip(starts, shape, strict=True))]
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
