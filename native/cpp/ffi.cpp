@@ -41,6 +41,12 @@ Index count(const Buffer& array) {
   return static_cast<Index>(array.element_count());
 }
 
+template <typename A, typename B>
+bool same_shape(const A& a, const B& b) {
+  const auto x = a.dimensions(), y = b.dimensions();
+  return std::equal(x.begin(), x.end(), y.begin(), y.end());
+}
+
 template <typename Body>
 ffi::Error guarded(const Body& body) {
   try {
@@ -207,7 +213,8 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Array x, Array more, Array cota
 ffi::Error describe(const Array& y, const Array& mean, const Array& scale, const Array& shift, Numbers window,
                     Numbers pooled, Normalisation& n) {
   const auto size = y.dimensions();
-  if (size.size() != 5 || window.size() != 3) return invalid("maps must have 5 axes, and 3 of space.");
+  if (size.size() != 5) return invalid("maps must have 5 axes.");
+  if (window.size() != 3) return invalid("a window must have 3 numbers.");
   for (const Index have : {count(mean), count(scale), count(shift)}) {
     if (have != size[4]) return invalid("a map " + text(size) + " needs a mean, a scale and a shift for each feature.");
   }
@@ -245,7 +252,7 @@ ffi::Error normalise(ffi::ThreadPool pool, Array y, Array mean, Array scale, Arr
                      Numbers window) {
   Normalisation n;
   if (auto error = describe(y, mean, scale, shift, window, pooled->dimensions(), n); error.failure()) return error;
-  if (count(*out) != count(y)) return invalid("the result must have the shape of the map.");
+  if (!same_shape(*out, y)) return invalid("the result must have the shape of the map.");
   return guarded([&] {
     const Index piece = blocks_of_piece(n), blocks = n.blocks();
     parallel_for(pool, ceil_div(blocks, piece), [&](Index i) {
@@ -264,7 +271,9 @@ ffi::Error normalise_gradient(ffi::ThreadPool pool, Array y, Array mean, Array s
   if (auto error = describe(y, mean, scale, shift, window, pooled_cotangent.dimensions(), n); error.failure()) {
     return error;
   }
-  if (count(*out) != count(y) || count(cotangent) != count(y)) return invalid("cotangents must have the map's shape.");
+  if (!same_shape(*out, y) || !same_shape(cotangent, y)) {
+    return invalid("the result and the cotangent must have the shape of the map.");
+  }
   for (const Index have : {count(reciprocal), count(*gamma_gradient), count(*shift_gradient)}) {
     if (have != n.features) return invalid("there must be one number for each feature.");
   }

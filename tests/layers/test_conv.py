@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reference import layers as reference
 from reference.compiled import quick_jit
 
-from tinyunet.layers.conv import Conv, convolve
+from tinyunet.layers.conv import Conv, convolve, convolve_by_xla
 
 RNG = np.random.default_rng(0)
 VOLUMES = [(1, 1, 1), (3, 3, 3), (1, 3, 3), (3, 1, 1), (3, 3, 1), (2, 1, 3)]
@@ -28,6 +28,11 @@ def arguments(window, *, channels=2, features=3, size=4):
     return normal(2, *(size,) * len(window), channels), normal(*window, channels, features), normal(features)
 
 
+def xla(x, kernel, bias, *, padding="same"):
+    """`convolve` where no kernels are installed."""
+    return convolve_by_xla(x, None, kernel, bias, padding=padding)
+
+
 def test_three_pixels_under_a_window_of_three():
     x = jnp.array([1.0, 2.0, 3.0]).reshape(1, 3, 1)
     kernel = jnp.array([1.0, 10.0, 100.0]).reshape(3, 1, 1)
@@ -37,14 +42,15 @@ def test_three_pixels_under_a_window_of_three():
     np.testing.assert_array_equal(valid[0, :, 0], [321.5])
 
 
+@pytest.mark.parametrize("function", [convolve, xla], ids=["chosen", "xla"])
 @pytest.mark.parametrize(("channels", "features"), [(1, 2), (2, 1)])
-def test_three_slices_under_a_window_of_three(channels, features):
+def test_three_slices_under_a_window_of_three(channels, features, function):
     """Both ways: slices that become channels, and shares that are added up."""
     x = jnp.array([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1, 1) * jnp.ones(channels) / channels
     kernel = jnp.array([1.0, 10.0, 100.0]).reshape(3, 1, 1, 1, 1) * jnp.ones((channels, features))
-    same = convolve(x, kernel, jnp.zeros(features))
+    same = function(x, kernel, jnp.zeros(features))
     np.testing.assert_array_equal(same[0, :, 0, 0, 0], [210, 321, 32])
-    valid = convolve(x, kernel, jnp.zeros(features), padding="valid")
+    valid = function(x, kernel, jnp.zeros(features), padding="valid")
     np.testing.assert_array_equal(valid[0, :, 0, 0, -1], [321])
 
 
@@ -59,8 +65,9 @@ def test_convolution_agrees_with_loops(axes, channels, features, padding):
     window, space = zip(*axes, strict=True)
     inputs = normal(2, *space, channels), normal(*window, channels, features), normal(features)
     expected = reference.convolve(*(np.asarray(a) for a in inputs), padding)
-    y = quick_jit(convolve, static_argnames="padding")(*inputs, padding=padding)
-    np.testing.assert_allclose(y, expected, atol=1e-5)
+    for function in (convolve, xla):
+        y = quick_jit(function, static_argnames="padding")(*inputs, padding=padding)
+        np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
 @EVERY_OPTION
@@ -73,6 +80,9 @@ def test_values_and_gradients_are_those_of_flax(window, channels, padding):
     def ours(x, params):
         return convolve(x, params["kernel"], params["bias"], padding=padding)
 
+    def by_xla(x, params):
+        return xla(x, params["kernel"], params["bias"], padding=padding)
+
     def flax(x, params):
         return stock.apply({"params": params}, x)
 
@@ -80,8 +90,9 @@ def test_values_and_gradients_are_those_of_flax(window, channels, padding):
         y, pull = jax.vjp(layer, x, {"kernel": kernel, "bias": bias})
         return y, pull(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape))
 
-    found, expected = quick_jit(lambda: (value_and_gradients(ours), value_and_gradients(flax)))()
-    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=2e-5), found, expected)
+    *found, expected = quick_jit(lambda: [value_and_gradients(layer) for layer in (ours, by_xla, flax)])()
+    for each in found:
+        jax.tree.map(functools.partial(np.testing.assert_allclose, atol=2e-5), each, expected)
 
 
 @pytest.mark.parametrize("window", [(1, 1), (3, 3)])

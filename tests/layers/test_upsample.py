@@ -17,6 +17,7 @@ from tinyunet.layers.upsample import (
     BilinearUpsample,
     ConvTranspose,
     PixelShuffle,
+    _conv_transpose_by_xla,
     bilinear,
     conv_transpose,
     depth_to_space,
@@ -81,7 +82,8 @@ def test_all_three_agree_with_loops(case, seed):
     shapes = [(2, *space, 2), (*block, 2, 3), (3,)]
     x, kernel, bias = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
     expected = reference.conv_transpose(x, kernel, bias)
-    np.testing.assert_allclose(quick_jit(conv_transpose)(x, kernel, bias), expected, atol=1e-5)
+    for function in (conv_transpose, _conv_transpose_by_xla):
+        np.testing.assert_allclose(quick_jit(function)(x, kernel, bias), expected, atol=1e-5)
     found = quick_jit(bilinear, static_argnames="factors")(x, factors=block)
     np.testing.assert_allclose(found, reference.bilinear(x, block), atol=1e-5)
     packed = rng.normal(size=(1, *space, np.prod(block) * 3))

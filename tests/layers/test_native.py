@@ -1,0 +1,593 @@
+import functools
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference.compiled import quick_jit
+from reference.variables import random_variables
+
+from tinyunet.layers import native
+from tinyunet.layers.block import _convolve_normalise_relu, _convolve_relu
+from tinyunet.layers.conv import convolve_by_xla
+from tinyunet.layers.norm import EPSILON
+from tinyunet.layers.upsample import _conv_transpose_by_xla
+from tinyunet.models.unet import UNet
+
+pytest.importorskip("tinyunet_native", reason="needs the kernels: pip install ./native")
+if native.instruction_set() is None:
+    pytest.skip("the kernels are turned off", allow_module_level=True)
+
+SOURCE = Path(native.__file__).parents[2]
+INSTRUCTION_SETS = ["baseline", "avx2", "avx512"]
+"""From the narrowest to the widest."""
+
+# Space, channels of x and of the second source, window, features. Features fill a vector, or a part of one that
+# divides it, or neither; widths are whole groups of pixels, or not; the last two are cut into several pieces.
+CONVOLUTIONS = [
+    ((5,), (2, 0), (3,), 1),
+    ((16,), (3, 1), (3,), 2),
+    ((7,), (1, 0), (1,), 5),
+    ((8, 16), (1, 0), (3, 3), 8),
+    ((5, 7), (3, 2), (3, 3), 8),
+    ((4, 16), (2, 2), (3, 3), 4),
+    ((4, 16), (9, 0), (3, 3), 1),
+    ((6, 3), (8, 8), (3, 3), 3),
+    ((3, 12), (4, 0), (1, 3), 12),
+    ((12, 3), (5, 0), (3, 1), 16),
+    ((5, 25), (2, 3), (3, 3), 16),
+    ((4, 13), (17, 16), (3, 3), 17),
+    ((3, 26), (6, 0), (3, 3), 32),
+    ((3, 5), (40, 0), (1, 1), 32),
+    ((4, 4), (3, 9), (3, 3), 40),
+    ((3, 4, 8), (2, 0), (3, 3, 3), 2),
+    ((3, 3, 5), (3, 2), (3, 3, 3), 5),
+    ((4, 3, 16), (1, 1), (1, 3, 3), 8),
+    ((3, 4, 3), (16, 0), (3, 1, 1), 12),
+    ((3, 3, 3), (8, 0), (3, 3, 3), 16),
+    ((2, 3, 4), (5, 0), (1, 1, 1), 17),
+    ((64, 64), (16, 0), (3, 3), 16),
+    ((6, 24, 24), (8, 8), (3, 3, 3), 8),
+]
+POOLED = [
+    ((6,), (2, 0), (3,), 3, (2,)),
+    ((8, 16), (2, 0), (3, 3), 8, (2, 2)),
+    ((7, 9), (2, 1), (3, 3), 5, (2, 2)),
+    ((3, 6), (1, 0), (3, 3), 16, (1, 2)),
+    ((5, 3), (2, 0), (1, 1), 17, (2, 1)),
+    ((4, 5), (3, 2), (3, 3), 32, None),
+    ((3, 4, 6), (2, 0), (3, 3, 3), 2, (2, 2, 2)),
+    ((3, 5, 4), (2, 2), (1, 3, 3), 12, (1, 2, 2)),
+    ((5, 3, 3), (2, 0), (3, 3, 3), 4, (2, 1, 1)),
+    ((3, 3, 3), (1, 0), (1, 1, 1), 1, (1, 1, 1)),
+    ((64, 64), (4, 4), (3, 3), 16, (2, 2)),
+]
+BLOCKS = [
+    ((5,), (2,), 3, 2),
+    ((3, 4), (2, 2), 16, 8),
+    ((4, 3), (1, 2), 5, 3),
+    ((3, 5), (2, 1), 4, 17),
+    ((2, 3, 4), (2, 2, 2), 8, 4),
+    ((2, 3, 3), (1, 2, 2), 3, 5),
+    ((2, 2, 3), (2, 1, 1), 2, 16),
+    ((2, 1, 3), (1, 1, 1), 4, 1),
+    ((32, 32), (2, 2), 32, 16),
+]
+BOTH_PADDINGS = pytest.mark.parametrize("padding", ["same", "valid"])
+
+
+def named(*case):
+    return "-".join("x".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in case)
+
+
+def every(cases):
+    return pytest.mark.parametrize("case", cases, ids=lambda case: named(*case))
+
+
+def seeded(*case):
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(repr(case).encode()).digest()[:4], "big"))
+
+
+def normal(rng, *shape):
+    return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+
+def convolution(space, channels, window, features):
+    """x, the second source or None, kernel and bias."""
+    rng = seeded(space, channels, window, features)
+    x, more = (normal(rng, 2, *space, c) if c else None for c in channels)
+    return x, more, normal(rng, *window, sum(channels), features), normal(rng, features)
+
+
+def normalisation(space, channels, window, features, _=None):
+    """The same, then scale and shift."""
+    rng = seeded(space, features)
+    scale = jnp.asarray(rng.uniform(0.5, 1.5, features), jnp.float32)
+    return *convolution(space, channels, window, features), scale, normal(rng, features)
+
+
+def results(function, arguments):
+    """Values, and the gradients of all arguments for a cotangent that differs in every place."""
+
+    values, pull = jax.vjp(function, *arguments)
+    return values, pull(jax.tree.map(lambda y: jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape), values))
+
+
+def compiled(function, arguments):
+    return quick_jit(functools.partial(results, function))(arguments)
+
+
+def exact(function, arguments):
+    """The same by XLA in float64."""
+    with jax.enable_x64(True):
+        return compiled(function, jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), arguments))
+
+
+def assert_close(found, expected, tolerance=2e-5):
+    """Relative to the largest number of each result, at least 1: sums that should be zero are only rounding."""
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, np.abs(b).max()))
+
+
+def by_kernels(padding, pool=None):
+    """The three convolutions, each with the same in XLA: plain, with ReLU, normalised and pooled."""
+    plain, relu, normalised = (
+        functools.partial(convolve_by_xla, padding=padding),
+        functools.partial(_convolve_relu, padding=padding),
+        functools.partial(_convolve_normalise_relu, padding=padding, pool=pool),
+    )
+    return (
+        (lambda *a: native.convolve(*a, padding, plain), plain),
+        (lambda *a: native.convolve_relu(*a, padding, relu), relu),
+        # Without mean and variance, through which no gradient flows.
+        (
+            lambda *a: native.convolve_normalise(*a, padding, EPSILON, pool, normalised)[:2],
+            lambda *a: normalised(*a)[:2],
+        ),
+    )
+
+
+def spread(x, kernel, bias):
+    return native.conv_transpose(x, kernel, bias, _conv_transpose_by_xla)
+
+
+# By hand
+
+
+def test_three_pixels_convolved_normalised_and_pooled():
+    x, kernel = jnp.array([1.0, 2.0, 4.0]).reshape(1, 3, 1), jnp.array([1.0, 10.0, 100.0]).reshape(3, 1, 1)
+    (convolve, _), (relu, _), (normalise, _) = by_kernels("same", (2,))
+    np.testing.assert_array_equal(convolve(x, None, kernel, jnp.array([0.5]))[0, :, 0], [210.5, 421.5, 42.5])
+    np.testing.assert_array_equal(relu(x, None, kernel, jnp.array([-300.0]))[0, :, 0], [0, 121, 0])
+    one = jnp.ones(1)
+    z, pooled = normalise(x, None, kernel, one, one, 0 * one)
+    y = np.array([210, 421, 42])
+    expected = (y - y.mean()) / y.std()
+    np.testing.assert_allclose(z[0, :, 0], np.maximum(0, expected), rtol=1e-5)
+    np.testing.assert_allclose(pooled[0, :, 0], [expected.max()], rtol=1e-5)
+
+
+def test_a_pixel_becomes_a_block_turned_over():
+    kernel = jnp.array([2.0, 3.0]).reshape(2, 1, 1)
+    y = spread(jnp.array([1.0, 10.0]).reshape(1, 2, 1), kernel, jnp.array([0.5]))
+    np.testing.assert_array_equal(y[0, :, 0], [3.5, 2.5, 30.5, 20.5])
+
+
+def test_what_the_kernels_cover():
+    image, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 2))
+    assert native.covers(image, kernel, "same")
+    assert native.covers(image, kernel[:1], "valid")
+    assert not native.covers(image, kernel[:2], "same")
+    assert native.covers(image, kernel[:2, :1], None)
+    assert not native.covers(image, kernel, None)
+    assert not native.covers(image[:, :2], kernel, "valid")
+    assert not native.covers(image[:0], kernel, "same")
+    assert not native.covers(image.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), "same")
+
+
+# Against XLA in float64
+
+
+@BOTH_PADDINGS
+@every(CONVOLUTIONS)
+def test_a_convolution_and_its_gradients_are_those_of_xla_in_float64(case, padding):
+    arguments = convolution(*case)
+    (ours, stock), *_ = by_kernels(padding)
+    assert_close(compiled(ours, arguments), exact(stock, arguments))
+
+
+@every(CONVOLUTIONS[::5])
+def test_a_convolution_and_relu_are_those_of_xla_in_float64(case):
+    arguments = convolution(*case)
+    _, (ours, stock), _ = by_kernels("same")
+    assert_close(compiled(ours, arguments), exact(stock, arguments))
+
+
+@every(POOLED)
+def test_a_normalised_convolution_and_its_gradients_are_those_of_xla_in_float64(case):
+    padding = "valid" if case[0][-1] % 2 else "same"
+    arguments = normalisation(*case)
+    *_, (ours, stock) = by_kernels(padding, case[-1])
+    assert_close(compiled(ours, arguments), exact(stock, arguments), 1e-4)
+
+
+@every(POOLED[1:9:3])
+def test_mean_and_variance_are_those_of_xla_in_float64(case):
+    arguments, pool = normalisation(*case), case[-1]
+    stock = functools.partial(_convolve_normalise_relu, padding="same", pool=pool)
+    found = quick_jit(lambda *a: native.convolve_normalise(*a, "same", EPSILON, pool, stock)[2:])(*arguments)
+    with jax.enable_x64(True):
+        expected = quick_jit(lambda *a: stock(*a)[2:])(*(a if a is None else a.astype(jnp.float64) for a in arguments))
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize("pool", [(2, 2), (1, 2), (2, 1)])
+def test_ties_of_a_pool_share_its_gradient_as_those_of_max_pool_do(pool):
+    """Whole numbers, few of them: every value and every tie is exact."""
+    rng = seeded(pool)
+    x, kernel = (jnp.asarray(rng.integers(0, 3, shape), jnp.float32) for shape in ((2, 5, 7, 1), (1, 1, 1, 4)))
+    arguments = (x, None, kernel + 1, jnp.zeros(4), jnp.ones(4), jnp.ones(4))
+    *_, (ours, stock) = by_kernels("same", pool)
+    assert_close(compiled(ours, arguments), compiled(stock, arguments), 1e-4)
+
+
+@every(BLOCKS)
+def test_a_transposed_convolution_and_its_gradients_are_those_of_xla_in_float64(case):
+    space, window, channels, features = case
+    rng = seeded(*case)
+    arguments = normal(rng, 2, *space, channels), normal(rng, *window, channels, features), normal(rng, features)
+    assert_close(compiled(spread, arguments), exact(_conv_transpose_by_xla, arguments))
+
+
+# Jit, vmap, threads, instruction sets
+
+
+def test_jit_changes_nothing():
+    for (ours, _), arguments in zip(
+        by_kernels("same", (2, 2)),
+        (convolution(*CONVOLUTIONS[4]), convolution(*CONVOLUTIONS[4]), normalisation(*POOLED[2])),
+        strict=True,
+    ):
+        assert_close(results(ours, arguments), jax.jit(functools.partial(results, ours))(arguments), 2e-6)
+
+
+def test_vmap_is_a_loop():
+    x, more, kernel, bias = convolution(*CONVOLUTIONS[4])
+    xs, mores = jnp.stack([x, 2 * x]), jnp.stack([more, -more])
+    (ours, _), *_ = by_kernels("same")
+
+    def both(x, more):
+        return results(ours, (x, more, kernel, bias))
+
+    mapped = quick_jit(jax.vmap(both))(xs, mores)
+    looped = jax.tree.map(lambda *leaves: jnp.stack(leaves), *itertools.starmap(both, zip(xs, mores, strict=True)))
+    assert_close(mapped, looped, 2e-6)
+
+
+def everything():
+    """Some of each operation, cut into several pieces; what only the kernels compute."""
+    (convolve, _), (relu, _), (normalise, _) = by_kernels("same", (2, 2))
+    rng = seeded("everything")
+    blocks = normal(rng, 2, 33, 40, 24), normal(rng, 2, 2, 24, 9), normal(rng, 9)
+    calls = [
+        (convolve, convolution((64, 48), (5, 4), (3, 3), 8)),
+        (convolve, convolution((3, 40, 35), (16, 0), (3, 3, 3), 20)),
+        (normalise, normalisation((65, 48), (5, 4), (3, 3), 16)),
+        (spread, blocks),
+    ]
+    found = [jax.tree.leaves(jax.jit(functools.partial(results, function))(a)) for function, a in calls]
+    return [*itertools.chain(*found), jax.jit(relu)(*convolution((64, 48), (5, 0), (3, 3), 12))]
+
+
+def in_a_process(folder, cores, **environment):
+    """What the kernels run on in a new process of so many cores, and `everything` there."""
+    code = f"""if True:
+        import os, sys
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cores}])
+        sys.path[:0] = {[str(SOURCE), str(Path(__file__).parents[1])]!r}
+        import importlib.util
+        import numpy as np
+        spec = importlib.util.spec_from_file_location("everything", {__file__!r})
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        np.savez({str(folder / "found.npz")!r}, *map(np.asarray, module.everything()))
+        print(module.native.instruction_set())
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TINYUNET_NATIVE")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=kept | environment, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr
+    with np.load(folder / "found.npz") as file:
+        return run.stdout.split()[-1], [file[name] for name in file.files]
+
+
+NEW_PROCESSES = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot choose a process's cores here")
+
+
+@pytest.fixture(scope="module")
+def on_two_cores(tmp_path_factory):
+    return in_a_process(tmp_path_factory.mktemp("two"), 2)
+
+
+@NEW_PROCESSES
+def test_the_bits_are_the_same_for_any_number_of_threads_and_when_repeated(on_two_cores, tmp_path):
+    _, on_one_core = in_a_process(tmp_path, 1)
+    for a, b in zip(on_two_cores[1], on_one_core, strict=True):
+        assert a.tobytes() == b.tobytes()
+    for a, b in zip(everything(), everything(), strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+@NEW_PROCESSES
+@pytest.mark.parametrize("name", INSTRUCTION_SETS[:2])
+def test_narrower_instruction_sets_agree(name, on_two_cores, tmp_path):
+    widest, expected = on_two_cores
+    chosen, found = in_a_process(tmp_path, 2, TINYUNET_NATIVE_ISA=name)
+    assert chosen == min(name, widest, key=INSTRUCTION_SETS.index)
+    assert_close(found, expected, 1e-4)
+
+
+def test_turned_off_by_the_environment(monkeypatch):
+    monkeypatch.setenv("TINYUNET_NATIVE", "off")
+    native.instruction_set.cache_clear()
+    try:
+        assert native.instruction_set() is None
+        assert not native.covers(jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 2)), "same")
+    finally:
+        monkeypatch.undo()
+        native.instruction_set.cache_clear()
+    assert native.instruction_set() in INSTRUCTION_SETS
+
+
+# The network
+
+NETWORKS = [
+    {},
+    {"convs_per_block": 2},
+    {"residual": True},
+    {"convs_per_block": 2, "residual": True},
+    {"padding": "valid"},
+    {"upsample": "bilinear"},
+    {"upsample": "pixel_shuffle"},
+    {"norm": "group"},
+    {"norm": "none"},
+    {"skip": "add"},
+    {"skip": "none"},
+    {"dropout": 0.5},
+    {"hold": (1, 0)},
+]
+
+
+def every_way(model, variables, x, valid=None):
+    """Of a network: what it gives when trained, and while training that, the running averages and all gradients."""
+    rngs = {"dropout": jax.random.PRNGKey(1)}
+
+    def loss(params, x):
+        y, changed = model.apply(
+            {**variables, "params": params}, x, train=True, valid=valid, rngs=rngs, mutable=["batch_stats"]
+        )
+        return (y * jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)).sum(), (y, changed)
+
+    still = model.apply(variables, x, valid=valid)
+    return still, jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(variables["params"], x)
+
+
+def with_and_without(monkeypatch, model, space, valid=None):
+    x = normal(seeded(space), 2, *space, 2)
+    variables = random_variables(model, x)
+
+    call_convolve = native._call_convolve
+
+    def both():
+        calls = []
+        with monkeypatch.context() as patch:
+            patch.setattr(native, "_call_convolve", lambda *a, **k: calls.append(1) or call_convolve(*a, **k))
+            found = every_way(model, variables, x, valid)
+            patch.setattr(native, "covers", lambda *_: False)
+            before = len(calls)
+            expected = every_way(model, variables, x, valid)
+        assert before == len(calls) > 0  # with the kernels, then without
+        return found, expected
+
+    return quick_jit(both)()
+
+
+def assert_same_network(found, expected):
+    """Sums of many products: relative to the largest, since a rounding may tip a ReLU or a maximum."""
+    largest = max(float(abs(leaf).max()) for leaf in jax.tree.leaves(expected))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-4 * largest), found, expected)
+
+
+@pytest.mark.parametrize("options", NETWORKS, ids=lambda options: named(*options.items()) or "default")
+def test_a_network_is_the_same_with_the_kernels(options, monkeypatch):
+    model = UNet(features=3, depth=1, **options)
+    assert_same_network(*with_and_without(monkeypatch, model, (20, 12)))
+
+
+def test_a_network_of_volumes_is_the_same_with_the_kernels(monkeypatch):
+    assert_same_network(*with_and_without(monkeypatch, UNet(features=2, depth=2, hold=(1, 0, 0)), (4, 8, 4)))
+
+
+def test_a_tile_beyond_the_image_is_the_same_with_the_kernels(monkeypatch):
+    valid = jnp.zeros((2, 8, 8, 1), bool).at[:, :6, 2:].set(True)
+    assert_same_network(*with_and_without(monkeypatch, UNet(features=3, depth=1), (8, 8), valid))
+
+
+# What is not a number
+
+
+@pytest.mark.parametrize("features", [3, 8, 16])
+def test_a_convolution_and_its_relu_keep_what_is_not_a_number(features):
+    x, _, kernel, bias = convolution((6, 8), (2, 0), (3, 3), features)
+    x = x.at[0, 2, 3, 1].set(jnp.nan)
+    for ours, _ in by_kernels("same")[:2]:
+        y = np.array(quick_jit(ours)(x, None, kernel, bias))
+        assert np.isnan(y[0, 1:4, 2:5]).all()
+        y[0, 1:4] = 0  # pixels of these rows that share a vector with those share what is not a number
+        assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("features", [1, 2, 4, 8, 16])
+def test_a_normalisation_and_its_pool_keep_what_is_not_a_number(features):
+    vector = jnp.ones(features)
+    for y, x in itertools.product(range(2), repeat=2):
+        maps = normal(seeded(features), 1, 4, 4, features).at[0, 2 + y, x].set(jnp.nan)
+        z, pooled = native._normalise(maps, 0 * vector, vector, vector, (2, 2))
+        assert np.isnan(z[0, 2 + y, x]).all()
+        assert np.isnan(pooled[0, 1, 0]).all()
+        assert np.isnan(z).sum() == np.isnan(pooled).sum() == features
+    x, _, kernel, bias = convolution((4, 4), (1, 0), (3, 3), features)
+    *_, (ours, _) = by_kernels("same", (2, 2))
+    found = quick_jit(ours)(x.at[0, 0, 0].set(jnp.nan), None, kernel, bias, vector, vector)
+    assert all(np.isnan(leaf).all() for leaf in found)
+
+
+# Wrong arguments
+
+MAP, NO_MAP = (2, 4, 5, 6, 3), (2, 4, 5, 6, 0)
+PLAIN = {"before": (1, 1, 1), "stride": (1, 1, 1), "spread": False, "blocks": False}
+SPREAD = {"before": (0, 0, 0), "stride": (1, 2, 1), "spread": True, "blocks": True}
+# Of each target: shapes of arguments and of results by name, and attributes, all of which fit.
+FITTING = {
+    "convolve": (
+        {"x": MAP, "more": (*MAP[:4], 2), "kernel": (3, 3, 3, 5, 4), "bias": (4,)},
+        {"out": (*MAP[:4], 4), "others": NO_MAP, "mean": (4,), "variance": (4,)},
+        {**PLAIN, "turned": False, "relu": False},
+    ),
+    "kernel_gradient": (
+        {"x": MAP, "more": (*MAP[:4], 2), "cotangent": (*MAP[:4], 4)},
+        {"kernel": (3, 3, 3, 5, 4), "bias": (4,)},
+        PLAIN,
+    ),
+    "normalise": (
+        {"y": MAP, "mean": (3,), "scale": (3,), "shift": (3,)},
+        {"out": MAP, "pooled": (2, 4, 2, 3, 3)},
+        {"window": (1, 2, 2)},
+    ),
+    "normalise_gradient": (
+        {"y": MAP, "mean": (3,), "scale": (3,), "shift": (3,), "r": (3,), "cotangent": MAP, "pooled": (2, 4, 2, 3, 3)},
+        {"out": MAP, "dscale": (3,), "dshift": (3,)},
+        {"window": (1, 2, 2)},
+    ),
+}
+FIVE, CHANNELS, BECOME = "5 axes", "channels alone", "does not become"
+USED, NUMBERS, FEATURE, SHAPE = "cannot be used on", "numbers or none", "for each feature", "shape of the map"
+POOL, EMPTY, THREE = "is not pooled to", "must not be empty", "3 numbers"
+WRONG = [
+    ("convolve", {"x": MAP[1:]}, FIVE),
+    ("convolve", {"more": MAP[1:]}, FIVE),
+    ("convolve", {"kernel": (3, 3, 5, 4)}, FIVE),
+    ("convolve", {"out": MAP[1:]}, FIVE),
+    ("convolve", {"others": (0,)}, FIVE),
+    ("convolve", {"more": (2, 4, 5, 5, 2)}, CHANNELS),
+    ("convolve", {"others": (2, 4, 5, 5, 0)}, CHANNELS),
+    ("convolve", {"bias": (3,)}, NUMBERS),
+    ("convolve", {"mean": (3,)}, NUMBERS),
+    ("convolve", {"variance": (5,)}, NUMBERS),
+    ("convolve", {"variance": (0,)}, "come together"),
+    ("convolve", {"before": (1, 1)}, THREE),
+    ("convolve", {"stride": (1, 1, 1, 1)}, THREE),
+    ("convolve", {"more": NO_MAP}, USED),
+    ("convolve", {"x": NO_MAP, "more": (*MAP[:4], 5)}, USED),
+    ("convolve", {"kernel": (3, 3, 3, 6, 4)}, USED),
+    ("convolve", {"turned": True}, USED),
+    ("convolve", {"kernel": (3, 3, 3, 5, 3)}, BECOME),
+    ("convolve", {"kernel": (5, 3, 3, 5, 4), "before": (2, 1, 1)}, BECOME),
+    ("convolve", {"kernel": (3, 3, 0, 5, 4)}, BECOME),
+    ("convolve", {"x": (0, *MAP[1:]), "more": (0, *MAP[1:4], 2)}, BECOME),
+    ("convolve", {"x": (2, 4, 5, 0, 3), "more": (2, 4, 5, 0, 2)}, BECOME),
+    ("convolve", {"out": (1, *MAP[1:4], 4), "others": (1, *NO_MAP[1:])}, BECOME),
+    ("convolve", {"out": (2, 4, 6, 5, 4), "others": (2, 4, 6, 5, 0)}, BECOME),
+    ("convolve", {"before": (-1, 1, 1)}, BECOME),
+    ("convolve", {"before": (3, 1, 1)}, BECOME),
+    ("convolve", {"before": (0, 1, 1)}, BECOME),
+    ("convolve", {"x": (2, 1, 5, 6, 3), "more": (2, 1, 5, 6, 2), "before": (0, 1, 1)}, BECOME),
+    ("convolve", {"stride": (0, 1, 1)}, BECOME),
+    ("convolve", {"stride": (-1, 1, 1)}, BECOME),
+    ("convolve", {"stride": (2, 1, 1)}, BECOME),
+    ("convolve", {"stride": (1, 1, 2)}, BECOME),
+    ("convolve", {"stride": (9, 1, 1)}, BECOME),
+    ("convolve", {"spread": True}, BECOME),
+    ("convolve", {"blocks": True}, BECOME),
+    ("convolve", {"kernel": (1, 2, 2, 5, 2), **SPREAD}, BECOME),
+    ("kernel_gradient", {"x": MAP[1:]}, FIVE),
+    ("kernel_gradient", {"cotangent": MAP[1:]}, FIVE),
+    ("kernel_gradient", {"kernel": (3, 3, 5, 4)}, FIVE),
+    ("kernel_gradient", {"bias": (3,)}, "as many values as features"),
+    ("kernel_gradient", {"more": (2, 4, 5, 5, 2)}, CHANNELS),
+    ("kernel_gradient", {"kernel": (3, 3, 3, 4, 4)}, USED),
+    ("kernel_gradient", {"kernel": (3, 3, 3, 5, 5)}, BECOME),
+    ("kernel_gradient", {"kernel": (3, 5, 3, 5, 4)}, BECOME),
+    ("kernel_gradient", {"cotangent": (2, 4, 6, 5, 4)}, BECOME),
+    ("kernel_gradient", {"before": (1, -1, 1)}, BECOME),
+    ("kernel_gradient", {"before": (1,)}, THREE),
+    ("kernel_gradient", {"stride": ()}, THREE),
+    ("kernel_gradient", {"kernel": (1, 2, 2, 5, 2), **SPREAD}, BECOME),
+    ("normalise", {"y": MAP[1:], "out": MAP[1:]}, FIVE),
+    ("normalise", {"mean": (4,)}, FEATURE),
+    ("normalise", {"scale": (2,)}, FEATURE),
+    ("normalise", {"shift": (0,)}, FEATURE),
+    ("normalise", {"y": (2, 0, 5, 6, 3)}, EMPTY),
+    ("normalise", {"window": (2, 2)}, "3 numbers"),
+    ("normalise", {"window": (1, 2, 3)}, "1 or 2 pixels"),
+    ("normalise", {"window": (1, 2, -2)}, "1 or 2 pixels"),
+    ("normalise", {"window": (1, 0, 2)}, "1 or 2 pixels"),
+    ("normalise", {"window": (2, 2, 2)}, POOL),
+    ("normalise", {"pooled": (2, 4, 3, 3, 3)}, POOL),
+    ("normalise", {"pooled": (2, 4, 3, 2, 3)}, POOL),
+    ("normalise", {"pooled": (1, 4, 2, 3, 3)}, POOL),
+    ("normalise", {"pooled": (2, 4, 2, 3, 1)}, POOL),
+    ("normalise", {"pooled": (3,)}, "or no elements"),
+    ("normalise", {"out": (2, 4, 6, 5, 3)}, SHAPE),
+    ("normalise", {"out": (0,)}, SHAPE),
+    ("normalise_gradient", {"y": MAP[1:]}, FIVE),
+    ("normalise_gradient", {"shift": (4,)}, FEATURE),
+    ("normalise_gradient", {"y": (2, 4, 5, 0, 3)}, EMPTY),
+    ("normalise_gradient", {"window": (2, 2, 2)}, POOL),
+    ("normalise_gradient", {"pooled": (0, 3)}, "or no elements"),
+    ("normalise_gradient", {"r": (4,)}, FEATURE),
+    ("normalise_gradient", {"dscale": (2,)}, FEATURE),
+    ("normalise_gradient", {"dshift": (0,)}, FEATURE),
+    ("normalise_gradient", {"cotangent": (2, 4, 6, 5, 3)}, SHAPE),
+    ("normalise_gradient", {"out": (2, 5, 4, 6, 3)}, SHAPE),
+    ("normalise_gradient", {"out": MAP[1:]}, SHAPE),
+]
+
+
+def call(target, **changes):
+    """Calls a function of the library, some shapes or attributes of the fitting ones replaced."""
+    inputs, outputs, attributes = ({k: changes.get(k, v) for k, v in part.items()} for part in FITTING[target])
+    attributes = {k: np.array(v, np.int64) if isinstance(v, tuple) else v for k, v in attributes.items()}
+    shapes = tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in outputs.values())
+    function = jax.ffi.ffi_call(f"tinyunet_{target}", shapes)
+    arrays = [np.ones(shape, np.float32) for shape in inputs.values()]
+    return jax.block_until_ready(function(*arrays, **attributes))
+
+
+@pytest.mark.parametrize("target", FITTING)
+def test_what_fits_is_computed(target):
+    assert all(np.isfinite(array).all() for array in call(target))
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "message"), WRONG, ids=[named(t, *itertools.chain(*c.items())) for t, c, _ in WRONG]
+)
+def test_wrong_arguments_are_refused(target, changes, message):
+    with pytest.raises(jax.errors.JaxRuntimeError, match=f"tinyunet_native: .*{message}"):
+        call(target, **changes)
+
+
+def test_other_types_are_refused():
+    shape = jax.ShapeDtypeStruct((1, 1, 1, 1, 1), jnp.float16)
+    function = jax.ffi.ffi_call("tinyunet_normalise", (shape, shape))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="dtype"):
+        function(*[np.ones(shape.shape, np.float16)] * 4, window=np.ones(3, np.int64))
