@@ -7,6 +7,50 @@
 namespace tinyunet::TINYUNET_NAME {
 
 constexpr int kChannels = kManyRegisters ? 8 : 4;
+constexpr int kMaxVectors = 2;  // of a register tile
+
+// What a tile of pixels, or of groups of pixels, looks at in one row of one source: channels of neighbouring pixels.
+struct Run {
+  const float* x;  // first float
+  Index stride;    // from a group of pixels to the next
+  Index length;    // floats to go through
+  Index weights;   // rows of the packed kernel before this run's
+  Index tap;       // rows of the packed kernel from one shared tap to the next
+};
+
+// Where a tile's result goes. One map where all its vectors are whole; otherwise the tile is written to `buffer`, from
+// where `scatter` brings it to its places.
+struct Target {
+  float* out;
+  Index stride;  // from a group of pixels to the next
+  bool whole;
+  float* buffer;
+  const float* bias;
+  float* moments;  // or null
+  Index squares;   // from the moments to those of the square
+  float least;     // what is below becomes this: 0 is a ReLU
+};
+
+// Vectors of the tile that begins with vector v, and the pixels that a tile of so many vectors has at most.
+int tile_vectors(Index all, Index v);
+int pixels_of_tile(int vectors);
+
+// One register tile, with so many taps that share their pixels.
+void dot_runs(int pixels, int vectors, int shared, const Run* runs, int count, const float* packed, const Target& to);
+
+// Brings `lanes` features from `start` on of every pixel of a tile to the two maps.
+void scatter(const float* tile, Index wide, Index pixels, Index start, Index lanes, const Maps& maps, Index others);
+
+// Copies pixels [first, first + count) of a row of `size`, zeros outside it.
+void copy_padded(const float* row, Index size, Index channels, Index first, Index count, float* to);
+
+// Winograd's way: whether it is taken, and what the functions of these names without the prefix do.
+bool winograd(const Convolution&);
+Index winograd_packed_size(const Convolution&);
+void winograd_pack(const Convolution&, const Kernel&, Index first, Index last, float* packed);
+Index winograd_scratch(const Convolution&);
+void winograd_convolve(const Convolution&, const float* packed, const Finish&, Index first, Index last, const Maps& out,
+                       float* moments, float* scratch);
 
 Index padded(Index features);
 

@@ -17,33 +17,10 @@ namespace tinyunet::TINYUNET_NAME {
 namespace {
 
 // Of 32 registers (AVX-512, NEON) or 16 (AVX2, SSE) the tiles leave room for weights and a broadcast.
-constexpr int kMaxVectors = 2;
 constexpr int kPixels[kMaxVectors + 1] = {0, kManyRegisters ? 24 : 11, kManyRegisters ? 12 : 6};
 constexpr int kMaxRows = 2 * 3 * 3;  // sources, taps in depth, taps in height
 constexpr int kMaxShared = 3;        // taps
 constexpr int kMaxRuns = 2 * kMaxRows;  // where taps are shared a group has two pixels, or is one
-
-// What a tile of pixels, or of groups of pixels, looks at in one row of one source: channels of neighbouring pixels.
-struct Run {
-  const float* x;  // first float
-  Index stride;    // from a group of pixels to the next
-  Index length;    // floats to go through
-  Index weights;   // rows of the packed kernel before this run's
-  Index tap;       // rows of the packed kernel from one shared tap to the next
-};
-
-// Where a tile's result goes. One map where all its vectors are whole; otherwise the tile is written to `buffer`, from
-// where `scatter` brings it to its places.
-struct Target {
-  float* out;
-  Index stride;  // from a group of pixels to the next
-  bool whole;
-  float* buffer;
-  const float* bias;
-  float* moments;  // or null
-  Index squares;   // from the moments to those of the square
-  float least;     // what is below becomes this: 0 is a ReLU
-};
 
 // V vectors of features of P neighbouring pixels, or groups of them, by S taps at a time: a pixel that S of them look
 // at is loaded once.
@@ -105,16 +82,6 @@ void dot(const Run* runs, int count, const float* packed, const Target& to) {
   }
 }
 
-// Brings `lanes` features from `start` on of every pixel of a tile to the two maps.
-void scatter(const float* tile, Index wide, Index pixels, Index start, Index lanes, const Maps& maps, Index others) {
-  const Index first = within(maps.split - start, 0, lanes), skip = most(start - maps.split, 0);
-  for (Index p = 0; p < pixels; ++p) {
-    const float* from = tile + p * wide;
-    if (first) copy(maps.first + p * maps.split + start, from, first);
-    if (lanes > first) copy(maps.second + p * others + skip, from + first, lanes - first);
-  }
-}
-
 using Dot = void (*)(const Run*, int, const float*, const Target&);
 
 template <int V, int S, int... P>
@@ -153,18 +120,7 @@ int shared(const Convolution& c) {
 // Rows of the packed kernel, for every vector.
 Index packed_depth(const Convolution& c) { return c.window.z * c.window.y * group_window(c) * c.channels(); }
 
-// Vectors of the tile that begins with vector v.
-int tile_vectors(Index all, Index v) { return static_cast<int>(least(kMaxVectors, all - v)); }
-
 int pixels_at_once(const Convolution& c) { return kPixels[tile_vectors(vectors(c), 0)]; }
-
-// Copies pixels [first, first + count) of a row of `size`, zeros outside it.
-void copy_padded(const float* row, Index size, Index channels, Index first, Index count, float* to) {
-  const Index low = within(-first, 0, count), high = within(size - first, low, count);
-  clear(to, low * channels);
-  if (high > low) copy(to + low * channels, row + (first + low) * channels, (high - low) * channels);
-  clear(to + high * channels, (count - high) * channels);
-}
 
 // The row of the input under a tap, along one axis; -1 where there is none.
 Index under(Index out, Index tap, Index before, Index stride, bool spread, Index size) {
@@ -231,12 +187,41 @@ int runs_of_tile(const Convolution& c, const Row* rows, int count, Index p, Inde
 
 }  // namespace
 
+int tile_vectors(Index all, Index v) { return static_cast<int>(least(kMaxVectors, all - v)); }
+
+int pixels_of_tile(int vectors) { return kPixels[vectors]; }
+
+void dot_runs(int pixels, int vectors, int shared, const Run* runs, int count, const float* packed, const Target& to) {
+  const Dot function = vectors == 1 ? kDots1[shared - 1][pixels - 1] : kDots2[shared - 1][pixels - 1];
+  function(runs, count, packed, to);
+}
+
+void scatter(const float* tile, Index wide, Index pixels, Index start, Index lanes, const Maps& maps, Index others) {
+  const Index first = within(maps.split - start, 0, lanes), skip = most(start - maps.split, 0);
+  for (Index p = 0; p < pixels; ++p) {
+    const float* from = tile + p * wide;
+    if (first) copy(maps.first + p * maps.split + start, from, first);
+    if (lanes > first) copy(maps.second + p * others + skip, from + first, lanes - first);
+  }
+}
+
+void copy_padded(const float* row, Index size, Index channels, Index first, Index count, float* to) {
+  const Index low = within(-first, 0, count), high = within(size - first, low, count);
+  clear(to, low * channels);
+  if (high > low) copy(to + low * channels, row + (first + low) * channels, (high - low) * channels);
+  clear(to + high * channels, (count - high) * channels);
+}
+
 Index padded(Index features) { return ceil_div(features, kWidth) * kWidth; }
 
-Index packed_size(const Convolution& c) { return padded(c.features) * packed_depth(c); }
+Index packed_size(const Convolution& c) {
+  if (winograd(c)) return winograd_packed_size(c);
+  return padded(c.features) * packed_depth(c);
+}
 
 // Layout: for every tile of vectors, rows of taps, sources, taps in the row, channels, the tile's features.
 void pack(const Convolution& c, const Kernel& kernel, Index first, Index last, float* packed) {
+  if (winograd(c)) return winograd_pack(c, kernel, first, last, packed);
   const Index all = vectors(c), depth = packed_depth(c), members = group(c), wide = group_window(c);
   for (Index v = 0; v < all;) {
     const Index tile = tile_vectors(all, v), start = v * kWidth, lanes = tile * kWidth;
@@ -269,12 +254,14 @@ void pack(const Convolution& c, const Kernel& kernel, Index first, Index last, f
 }
 
 Index convolve_scratch(const Convolution& c) {
+  if (winograd(c)) return winograd_scratch(c);
   const Index borders = c.window.z * c.window.y * (pixels_at_once(c) * group(c) + c.window.x - 1) * c.channels();
   return padded(c.features) + kPixels[1] * kMaxVectors * kWidth + borders;
 }
 
 void convolve(const Convolution& c, const float* packed, const Finish& finish, Index first, Index last, const Maps& out,
               float* moments, float* scratch) {
+  if (winograd(c)) return winograd_convolve(c, packed, finish, first, last, out, moments, scratch);
   const Index all = vectors(c), depth = packed_depth(c), squares = padded(c.features), members = group(c);
   const Index groups = c.out.x / members, tiles = ceil_div(groups, pixels_at_once(c));
   const Index features = c.features * members, split = members > 1 ? features : out.split, others = features - split;
@@ -305,8 +292,7 @@ void convolve(const Convolution& c, const float* packed, const Finish& finish, I
                            moments ? moments + start : nullptr,
                            squares,
                            least_value};
-        const Dot function = tile_v == 1 ? kDots1[taps - 1][pixels - 1] : kDots2[taps - 1][pixels - 1];
-        function(runs, all_runs, packed + start * depth, to);
+        dot_runs(static_cast<int>(pixels), tile_v, taps, runs, all_runs, packed + start * depth, to);
         if (!to.whole) scatter(buffer, wide, pixels, start, lanes, {to_first, to_second, split}, others);
         v += tile_v;
       }

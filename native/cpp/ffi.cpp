@@ -106,7 +106,7 @@ ffi::Error describe(const Array& x, const Array& more, const Kernel& kernel, Num
 // Rows of pixels in a piece of a convolution.
 Index rows_of_piece(const Convolution& c) {
   const double row = double(c.out.x) * c.window.product() * c.channels() * c.features;
-  return std::clamp<Index>(static_cast<Index>(kPieceProducts / row), 1, c.rows());
+  return std::clamp<Index>(2 * static_cast<Index>(kPieceProducts / row / 2), 2, c.rows() + 1);  // rows go in pairs
 }
 
 // Mean and biased variance of `values` numbers from the sums of pieces and of their squares.

@@ -29,7 +29,8 @@ INSTRUCTION_SETS = ["baseline", "avx2", "avx512"]
 """From the narrowest to the widest."""
 
 # Space, channels of x and of the second source, window, features. Features fill a vector, or a part of one that
-# divides it, or neither; widths are whole groups of pixels, or not; the last two are cut into several pieces.
+# divides it, or neither; widths are whole groups of pixels, or not. From 512 channels times features on, even sizes are
+# convolved by Winograd's minimal filtering. The last three are cut into several pieces.
 CONVOLUTIONS = [
     ((5,), (2, 0), (3,), 1),
     ((16,), (3, 1), (3,), 2),
@@ -52,8 +53,13 @@ CONVOLUTIONS = [
     ((3, 4, 3), (16, 0), (3, 1, 1), 12),
     ((3, 3, 3), (8, 0), (3, 3, 3), 16),
     ((2, 3, 4), (5, 0), (1, 1, 1), 17),
+    ((4, 8), (32, 0), (3, 3), 16),
+    ((6, 10), (12, 20), (3, 3), 17),
+    ((4, 4), (8, 0), (3, 3), 64),
+    ((4, 4, 6), (16, 16), (3, 3, 3), 24),
     ((64, 64), (16, 0), (3, 3), 16),
     ((6, 24, 24), (8, 8), (3, 3, 3), 8),
+    ((24, 104), (16, 16), (3, 3), 32),
 ]
 POOLED = [
     ((6,), (2, 0), (3,), 3, (2,)),
