@@ -28,7 +28,7 @@ from tinyunet.training.checkpoint import Checkpoints
 from tinyunet.training.loop import Done, run_steps
 from tinyunet.training.optimiser import learning_rate, optimiser
 from tinyunet.training.state import Variables, initial_state, initial_variables
-from tinyunet.training.step import Batch, make_step
+from tinyunet.training.step import make_step
 
 TIMED_SECONDS = 4.0
 """How long steps are timed before a training whose minutes are given."""
@@ -99,11 +99,13 @@ class Session:
         began = time.monotonic()
         state = initial_state(jax.tree.map(jnp.copy, self.variables), self.optimiser)
         times: list[float] = []
-        for batch in batches(self.sampler, first=0, last=10_000):
-            start = time.monotonic()
-            state, loss = self.step(state, Batch(**batch), self.key, jnp.float32(0))
-            loss.block_until_ready()
-            times.append(time.monotonic() - start)
+        last = began
+        data = batches(self.sampler, first=0, last=10_000)
+        # The very loop of the training, where the next batch is prepared while a step is computed.
+        for _ in run_steps(self.step, state, data, first=0, key=self.key, rate=lambda step: 0.0):
+            now = time.monotonic()
+            times.append(now - last)
+            last = now
             # The first call compiles, the second still warms up.
             if len(times) > 6 and sum(times[2:]) > seconds:
                 break
