@@ -1,6 +1,8 @@
 import re
 import signal
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -113,12 +115,25 @@ def test_places_that_make_no_sense_are_refused(coordinator, process, text):
         join(coordinator, process)
 
 
+def test_processes_that_do_not_answer_are_one_line():
+    program = (
+        "from tinyunet.runs import processes; processes.START_SECONDS = 1;"
+        "processes.join('127.0.0.1:9', '1/2')"  # where nobody listens
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: Process 1/2 cannot join the others at 127.0.0.1:9: they do not answer. Start all within 1 s, each with "
+        "the address of process 0, whose port must be free and open.\n"
+    )
+
+
 def test_what_jax_cannot_do_is_one_line(monkeypatch):
     def fails(**options):
         raise RuntimeError("DEADLINE_EXCEEDED: nobody there.\nMore of it")
 
     monkeypatch.setattr("jax.distributed.initialize", fails)
-    text = "Process 1/2 cannot join the others at node1:1234: DEADLINE_EXCEEDED: nobody there. Start all of them within"
+    text = "Process 1/2 cannot join the others at node1:1234: DEADLINE_EXCEEDED: nobody there. Start all within 300 s"
     with pytest.raises(ConfigError, match=f"^{re.escape(text)}"):
         join("node1:1234", "1/2")
     with pytest.raises(ConfigError, match=r"^The processes cannot join: DEADLINE_EXCEEDED"):
@@ -143,6 +158,7 @@ def test_launchers_are_known_by_the_environment(monkeypatch, environment, expect
     assert launched_together() is expected
     joined = []
     monkeypatch.setattr("jax.distributed.initialize", lambda **options: joined.append(options))
+    monkeypatch.setattr("jax.experimental.multihost_utils.sync_global_devices", lambda name: None)
     join(None, None)
     assert len(joined) == expected
 

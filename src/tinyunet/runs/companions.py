@@ -6,10 +6,8 @@ others say there. When one has fallen silent, or was ended by an error, the rest
 """
 
 import atexit
-import ctypes
 import json
 import os
-import signal
 import socket
 import sys
 import threading
@@ -23,6 +21,7 @@ import jax
 from jax._src import distributed  # the board has no public door
 
 from tinyunet.errors import TinyUNetError
+from tinyunet.runs.abort import on_abort
 from tinyunet.runs.folder import CONFIG
 
 BEAT_SECONDS = 2.0
@@ -62,7 +61,7 @@ class Companions:
         if self._count > 1:
             self._say()
             self._thread.start()
-            self._restore = _on_abort(self._explain)
+            self._restore = on_abort(self._explain)
         return self
 
     def __exit__(
@@ -151,27 +150,6 @@ class Companions:
         if self._me == 0:
             time.sleep(3 * BEAT_SECONDS)  # the board is here, and the others are still to read it
         self._end(status)
-
-
-def _on_abort(action: Callable[[], None]) -> Callable[[], None]:
-    """Has an action done before this process aborts, where the system can; what is returned takes that back.
-
-    Python's own handlers of signals are for its main thread, and would come too late: this one is C's. It runs in the
-    thread that aborts, which at that moment is in no other code of ours.
-    """
-    try:
-        set_handler = ctypes.CDLL(None).signal
-    except (AttributeError, OSError, TypeError):  # as on Windows
-        return lambda: None
-    kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
-    set_handler.restype, handler = ctypes.c_void_p, kind(lambda number: action())
-    before = set_handler(signal.SIGABRT, handler)
-
-    def restore() -> None:
-        set_handler(signal.SIGABRT, ctypes.c_void_p(before))
-        assert handler  # which C does not keep
-
-    return restore
 
 
 def _answers(address: str | None) -> bool:

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from jaxtyping import Array, PyTree
 
 from tinyunet.data.examination import Examination
 from tinyunet.errors import ConfigError, DataError
+from tinyunet.runs.abort import on_abort
 from tinyunet.runs.config import Config, config_from_dict, config_to_dict
 
 HEARTBEAT_SECONDS = 50
@@ -65,34 +67,46 @@ def join(coordinator: str | None, process: str | None) -> None:
     # Else a signal to stop, which is ours to answer, would be JAX's.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    try:
-        jax.distributed.initialize(
-            **place, heartbeat_timeout_seconds=HEARTBEAT_SECONDS, initialization_timeout=START_SECONDS
-        )
-    except (RuntimeError, ValueError, OSError) as error:
-        who = f"Process {process} cannot join the others at {coordinator}" if place else "The processes cannot join"
-        reason = str(error).partition("\n")[0].rstrip(" .:") or type(error).__name__
-        raise ConfigError(
-            f"{who}: {reason}. Start all of them within {START_SECONDS} s, with the same address of process 0, whose "
-            "port must be free and open."
-        ) from error
-    with _nothing_on_stdout():
-        multihost_utils.sync_global_devices("joined")
+    who = f"Process {process} cannot join the others at {coordinator}" if place else "The processes cannot join"
+    advice = (
+        f"Start all within {START_SECONDS} s, each with the address of process 0, whose port must be free and open."
+    )
+    # Where the others do not answer, JAX aborts with pages of its own, which say less.
+    with _silenced(1, *([2] if place else [])) as kept:
+        restore = on_abort(partial(_give_up, kept[-1] if place else 2, f"{who}: they do not answer. {advice}"))
+        try:
+            jax.distributed.initialize(
+                **place, heartbeat_timeout_seconds=HEARTBEAT_SECONDS, initialization_timeout=START_SECONDS
+            )
+            multihost_utils.sync_global_devices("joined")  # when it first connects, gloo writes to stdout
+        except (RuntimeError, ValueError, OSError) as error:
+            reason = str(error).partition("\n")[0].rstrip(" .:") or type(error).__name__
+            raise ConfigError(f"{who}: {reason}. {advice}") from error
+        finally:
+            restore()
 
 
 @contextmanager
-def _nothing_on_stdout() -> Iterator[None]:
-    """Keeps what libraries write to stdout by themselves, as gloo does when it first connects, from our results."""
+def _silenced(*descriptors: int) -> Iterator[list[int]]:
+    """Sends what libraries write to these descriptors to nowhere; gives copies that still lead where they did."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in descriptors]
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
     try:
-        yield
+        yield kept
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        for descriptor, copy in zip(descriptors, kept, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
         os.close(nowhere)
+
+
+def _give_up(descriptor: int, text: str) -> None:
+    os.write(descriptor, f"error: {text}\n".encode())
+    os._exit(2)
 
 
 def _place(coordinator: str | None, process: str | None) -> dict[str, Any]:
