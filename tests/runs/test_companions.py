@@ -37,8 +37,8 @@ def board(monkeypatch):
     monkeypatch.setattr(module, "_client", lambda: found)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    for name, seconds in (("BEAT_SECONDS", 0.02), ("SILENT_SECONDS", 0.3), ("GRACE_SECONDS", 0.2)):
-        monkeypatch.setattr(module, name, seconds)
+    for name, seconds in (("BEAT", 0.02), ("SILENT", 0.3), ("ALARMED", 0.2), ("GRACE", 0.2)):
+        monkeypatch.setattr(module, f"{name}_SECONDS", seconds)
     return found
 
 

@@ -27,8 +27,11 @@ from tinyunet.runs.folder import CONFIG
 BEAT_SECONDS = 2.0
 """How often a process says that it is alive."""
 
-SILENT_SECONDS = 20.0
-"""A process that has said nothing for so long is dead."""
+SILENT_SECONDS = 40.0
+"""A process that has said nothing for so long is dead; a shorter silence may be a long call into a library."""
+
+ALARMED_SECONDS = 10.0
+"""The same, where a computation over all processes has already failed."""
 
 GRACE_SECONDS = 10.0
 """How long a process whose companion was ended by an error may go on, because it may be meeting the same error."""
@@ -56,6 +59,7 @@ class Companions:
         self._beats = 0
         self._heard: dict[int, tuple[str, float]] = {}
         self._read = time.monotonic()
+        self._patience = SILENT_SECONDS
 
     def __enter__(self) -> "Companions":
         if self._count > 1:
@@ -71,7 +75,8 @@ class Companions:
             return
         if isinstance(error, jax.errors.JaxRuntimeError) or any(name in str(error) for name in _NETWORK):
             # Most likely another has died, and the thread is going to find out which.
-            self._thread.join(SILENT_SECONDS + 3 * BEAT_SECONDS)
+            self._patience = ALARMED_SECONDS
+            self._thread.join(ALARMED_SECONDS + 3 * BEAT_SECONDS)
         self._left.set()
         self._thread.join(3 * BEAT_SECONDS)
         self._restore()
@@ -118,7 +123,7 @@ class Companions:
             where = f"on {about['host']} " if text else ""
             if about["ended"] is not None:
                 return process, f"{where}was ended by an error: {about['ended']}", GRACE_SECONDS
-            if now - since > SILENT_SECONDS:
+            if now - since > self._patience:
                 return process, f"{where}has died: it has not been heard of for {now - since:.0f} s", 0.0
         return None
 
