@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -80,10 +81,13 @@ class Companions:
         self._left.set()
         self._thread.join(3 * BEAT_SECONDS)
         self._restore()
-        self._say(ended="" if error is None else _first_line(error))
+        with suppress(Exception):  # the board may be gone, and then `error` says more
+            self._say(ended="" if error is None else _first_line(error))
         if error is not None:
+            fault = 2 if isinstance(error, TinyUNetError | OSError) else 1
+            status = 130 if isinstance(error, KeyboardInterrupt) else fault
             # This comes before JAX's own goodbye, which would wait for companions that have gone.
-            atexit.register(self._leave, 2 if isinstance(error, TinyUNetError | OSError) else 1)
+            atexit.register(self._leave, status)
 
     def _watch(self) -> None:
         while not self._left.wait(BEAT_SECONDS):
