@@ -111,7 +111,7 @@ class Run:
             ConfigError: Test-time augmentation of a network that was trained with neither flips nor turns.
             CheckpointError: The weights are not those of the run's own configuration.
         """
-        prepared, shape = self._prepared(image, spacing)
+        prepared, shape = self.prepare(image, spacing)
         if tta or self.finds_objects or prepared.shape[:-1] != shape:
             return self.decide(self._stitched(prepared, shape, tta=tta, progress=progress))
         return predict_labels(self._forward, prepared, self.tiles, progress=progress)
@@ -140,7 +140,7 @@ class Run:
             progress: As for `predict`.
             scaled: Whether by `temperature`, so that they mean what they say; the most probable class is the same.
         """
-        found = self._stitched(*self._prepared(image, spacing), tta=tta, progress=progress)
+        found = self._stitched(*self.prepare(image, spacing), tta=tta, progress=progress)
         return scale_probabilities(found, self.temperature) if scaled else found
 
     def _stitched(
@@ -201,10 +201,10 @@ class Run:
                 raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
             raise
 
-    def _prepared(
+    def prepare(
         self, image: Shaped[np.ndarray, "*space_and_channels"], spacing: tuple[float, ...]
     ) -> tuple[Float32[np.ndarray, "*space c"], tuple[int, ...]]:
-        """The image as the network sees it, and its shape as it is stored."""
+        """The image as the network sees it, and its shape as it is stored; arguments and errors as of `predict`."""
         pixels = image[..., np.newaxis] if image.ndim == self.dimensions else image
         if pixels.ndim != self.dimensions + 1:
             raise DataError(_WRONG_AXES[self.dimensions].format(shape=image.shape))
