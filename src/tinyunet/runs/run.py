@@ -20,7 +20,8 @@ from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.models.segmenter import Segmenter
 from tinyunet.objects.decode import decode_objects
 from tinyunet.prediction.augmented import predict_augmented
-from tinyunet.prediction.predict import Forward, Progress, predict_labels, predict_probabilities
+from tinyunet.prediction.batches import Forward
+from tinyunet.prediction.predict import Progress, predict_labels, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
 from tinyunet.runs.build import build_model, build_probabilities, build_tiles, network_classes
 from tinyunet.runs.config import Config
@@ -111,7 +112,7 @@ class Run:
         prepared, shape = self._prepared(image, spacing)
         if tta or self.finds_objects or prepared.shape[:-1] != shape:
             return self.decide(self._stitched(prepared, shape, tta=tta, progress=progress))
-        return predict_labels(self._forward, prepared, self.tiles, progress=progress)
+        return predict_labels(self.forward, prepared, self.tiles, progress=progress)
 
     def decide(self, probabilities: Float[np.ndarray, "*space k"]) -> Int32[np.ndarray, "*space"]:
         """The labels that probabilities speak for: the most probable class, or the objects found in them."""
@@ -150,7 +151,7 @@ class Run:
     ) -> Float32[np.ndarray, "*space k"]:
         """Probabilities as the network gives them, in the image's own pixels."""
         predict = self._augmented if tta else predict_probabilities
-        found = predict(self._forward, prepared, self.tiles, classes=len(self.classes), progress=progress)
+        found = predict(self.forward, prepared, self.tiles, classes=len(self.classes), progress=progress)
         return found if found.shape[:-1] == shape else resample_image(found, shape)
 
     @property
@@ -180,8 +181,14 @@ class Run:
                 f"{where} has {axes} axes of space, and the network was trained on {kinds[self.dimensions]}."
             )
 
+    def working_shape(self, shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int, ...]:
+        """Pixels along each axis at which an image is predicted: with the spacing of the training, if both have one."""
+        wanted = self.config.data.spacing
+        return resampled_shape(shape, spacing, wanted) if spacing and wanted else shape
+
     @cached_property
-    def _forward(self) -> Forward:
+    def forward(self) -> Forward:
+        """The compiled network on tiles: the mean over all networks, as they give it."""
         model = build_model(self.config.model, classes=len(self.classes))
         compiled = build_probabilities(model)
 
@@ -209,8 +216,7 @@ class Run:
             raise DataError(_WRONG_AXES[self.dimensions].format(shape=image.shape))
         shape = pixels.shape[:-1]
         pixels = self.channels.apply(pixels, where="The image")
-        wanted = self.config.data.spacing
-        if spacing and wanted and (size := resampled_shape(shape, spacing, wanted)) != shape:
+        if (size := self.working_shape(shape, spacing)) != shape:
             pixels = resample_image(pixels, size)
         return normalise(pixels, self.normalisation), shape
 
