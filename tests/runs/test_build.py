@@ -51,6 +51,15 @@ def test_the_tiles_of_every_preset_are_legal(name):
 def test_the_tiles_of_every_option_are_legal():
     for config in TILED:
         check(config, *build_tiles(config, (256, 256))[:1])
+        check(config, *build_tiles(config, (256, 256), large=True)[:1])
+
+
+def test_large_images_have_larger_tiles_unless_these_gain_nothing_or_take_too_much():
+    spec, _ = build_tiles(PRESETS["tiny"], (256, 256), large=True)
+    assert spec.ladder == (256, 512, 1024)
+    for config in (dataclasses.replace(SMALL, norm="instance"), dataclasses.replace(SMALL, features=64)):
+        assert build_tiles(config, (256, 256), large=True) == build_tiles(config, (256, 256))
+    assert build_tiles(SMALL, (32, 64, 64), large=True) == build_tiles(SMALL, (32, 64, 64))
 
 
 def test_the_tiles_by_hand():

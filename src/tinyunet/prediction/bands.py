@@ -3,14 +3,17 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 
 from tinyunet.prediction.stitch import add_blended, blend_weights, put_core
 from tinyunet.prediction.tiles import Grid, Tile
+
+Reduce = Callable[[Float32[np.ndarray, "*part k"]], Shaped[np.ndarray, "..."]]
+"""From the probabilities of pixels to what is kept of them, such as the most probable class; pixel by pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +74,18 @@ class Stitcher:
         grid: The plan of the tiles.
         bands: What is to be computed.
         region: As for `plan_bands`: what is kept of the bands along the other axes.
+        reduce: What is made of probabilities, pixel by pixel: of those of a tile where tiles do not blend, so that no
+            more is held; else of those of a band. None leaves them.
     """
 
-    def __init__(self, grid: Grid, bands: Sequence[Band], region: tuple[slice, ...] | None):
-        self.grid = grid
+    def __init__(
+        self,
+        grid: Grid,
+        bands: Sequence[Band],
+        region: tuple[slice, ...] | None = None,
+        reduce: Reduce | None = None,
+    ):
+        self.grid, self._reduce = grid, reduce
         self._bands = list(bands)
         self._rows = range(bands[0].first, bands[-1].last + 1)
         region = tuple(slice(0, size) for size in grid.shape) if region is None else region
@@ -92,7 +103,7 @@ class Stitcher:
             slice(part.start - low, part.stop - low) for part, (low, _) in zip(region[1:], held, strict=True)
         )
         self._weights = tuple(blend_weights(axis) for axis in grid.axes) if grid.blend else ()
-        self._open: Float32[np.ndarray, "rows *rest k"] | None = None
+        self._open: np.ndarray | None = None
 
     def wants(self, tile: Tile) -> bool:
         """Whether a tile contributes to the bands and the region."""
@@ -112,24 +123,29 @@ class Stitcher:
 
     def add(self, tile: Tile, output: Float32[np.ndarray, "*output k"]) -> None:
         """Takes in what the network made of a wanted tile."""
-        stop = tile.destination[0].stop
+        if self._reduce is not None and not self.grid.blend:
+            part = self._reduce(output[tile.source])
+            source = tuple(slice(0, kept.stop - kept.start) for kept in tile.source)
+        else:
+            part, source = output, tile.source
+        rest = (*self._size, *part.shape[len(self.grid.axes) :])
         if self._open is None:
-            self._open = np.zeros((stop - self._origin[0], *self._size, output.shape[-1]), np.float32)
-        missing = stop - self._origin[0] - len(self._open)
+            self._open = np.zeros((0, *rest), part.dtype)
+        missing = tile.destination[0].stop - self._origin[0] - len(self._open)
         if missing > 0:
-            more = np.zeros((missing, *self._open.shape[1:]), np.float32)
+            more = np.zeros((missing, *rest), part.dtype)
             self._open = np.concatenate([self._open, more]) if len(self._open) else more
         place = tuple(
-            slice(part.start - low, part.stop - low) for part, low in zip(tile.destination, self._origin, strict=True)
+            slice(kept.start - low, kept.stop - low) for kept, low in zip(tile.destination, self._origin, strict=True)
         )
-        moved = dataclasses.replace(tile, destination=place)
+        moved = dataclasses.replace(tile, source=source, destination=place)
         if self.grid.blend:
-            add_blended(self._open, output, moved, self._weights)
+            add_blended(self._open, part, moved, self._weights)
         else:
-            put_core(self._open, output, moved)
+            put_core(self._open, part, moved)
 
-    def finished(self, tile: Tile) -> tuple[Band, Float32[np.ndarray, "rows *rest k"]] | None:
-        """The band that is complete after this tile, if one is; its rows are the caller's."""
+    def finished(self, tile: Tile) -> tuple[Band, Shaped[np.ndarray, "rows *rest"]] | None:
+        """The band that is complete after this tile, if one is, and its rows: probabilities, or what they became."""
         band = self._bands[0]
         last = (band.last, *(chosen[-1] for chosen in self._across))
         if tile.index != last or self._open is None:
@@ -140,4 +156,4 @@ class Stitcher:
         # what stays is copied, so that what goes is free when the caller has done with it
         self._open = self._open[end:].copy()
         self._origin[0] = band.stop
-        return band, rows
+        return band, self._reduce(rows) if self._reduce is not None and self.grid.blend else rows

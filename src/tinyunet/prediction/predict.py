@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Float32, Int32, Shaped
 
-from tinyunet.prediction.bands import Band, Stitcher, plan_bands
+from tinyunet.prediction.bands import Band, Reduce, Stitcher, plan_bands
 from tinyunet.prediction.batches import Forward, tile_outputs
 from tinyunet.prediction.tiles import Grid, Pixels, TileSpec, plan_grid
 
@@ -64,7 +64,7 @@ def predict_labels(
 ) -> Int32[np.ndarray, "*space"]:
     """The most probable class of every pixel; the first of equals.
 
-    Memory holds the labels, the probabilities of a band of tiles and two batches of tiles.
+    Memory holds the labels and two batches of tiles; where tiles blend, the probabilities of a band of them too.
 
     Args:
         forward: The network, as for `predict_probabilities`, of two classes or more.
@@ -89,10 +89,26 @@ def predict_labels(
     _check_image(image)
     grid = plan_grid(image.shape[:-1], spec)
     labels = np.empty(grid.shape, np.int32)
-    for band, rows in predict_bands(forward, image, grid, plan_bands(grid), progress=progress):
-        _check_choice(rows.shape[-1])
-        labels[band.start : band.stop] = np.argmax(rows, axis=-1)
+    for band, rows in predict_bands(forward, image, grid, plan_bands(grid), progress=progress, reduce=choose):
+        labels[band.start : band.stop] = rows
     return labels
+
+
+def choose(probabilities: Float32[np.ndarray, "*part k"]) -> Int32[np.ndarray, "*part"]:
+    """The most probable class of every pixel; the first of equals.
+
+    Raises:
+        ValueError: There are fewer than two classes.
+
+    Example:
+        >>> choose(np.array([[0.25, 0.75], [0.5, 0.5]], np.float32))
+        array([1, 0], dtype=int32)
+    """
+    if probabilities.shape[-1] < 2:
+        raise ValueError(
+            f"`forward` must return two classes or more to choose labels from, got {probabilities.shape[-1]}."
+        )
+    return np.argmax(probabilities, axis=-1).astype(np.int32)
 
 
 def predict_bands(
@@ -105,7 +121,8 @@ def predict_bands(
     classes: int | None = None,
     progress: Progress | None = None,
     read_ahead: int = 0,
-) -> Iterator[tuple[Band, Float32[np.ndarray, "rows *rest k"]]]:
+    reduce: Reduce | None = None,
+) -> Iterator[tuple[Band, Shaped[np.ndarray, "rows *rest"]]]:
     """Probabilities of one band after the other: memory holds a band of tiles, never the image.
 
     The tiles and the batches that they are computed in are those of the whole image, whichever bands are asked for, so
@@ -121,9 +138,10 @@ def predict_bands(
         classes: Number of classes k that `forward` must give; None for any.
         progress: Called after every batch, with the tiles done and those of these bands.
         read_ahead: So many batches are cut in a thread of their own while the network computes; 0 for no thread.
+        reduce: What becomes of probabilities, pixel by pixel; None leaves them.
 
     Yields:
-        The band and its rows.
+        The band and its rows: probabilities (rows, *rest, k), or what becomes of them.
 
     Raises:
         ValueError: As `predict_probabilities`.
@@ -135,7 +153,7 @@ def predict_bands(
         >>> [(band.number, rows[:, 0, 0]) for band, rows in bands]
         [(1, array([6., 7., 8., 9.], dtype=float32)), (2, array([10., 11., 12., 13.], dtype=float32))]
     """
-    stitcher = Stitcher(grid, bands, region)
+    stitcher = Stitcher(grid, bands, region, reduce)
     batches = tile_outputs(
         forward, image, grid, stitcher.numbers, stitcher.wants, classes=classes, read_ahead=read_ahead
     )
@@ -157,8 +175,3 @@ def _check_image(image: Shaped[np.ndarray, "..."]) -> None:
         raise ValueError(f"`image` must be normalised to float32, got {image.dtype}.")
     if 0 in image.shape:
         raise ValueError(f"`image` must have at least one pixel and one channel, got shape {image.shape}.")
-
-
-def _check_choice(classes: int) -> None:
-    if classes < 2:
-        raise ValueError(f"`forward` must return two classes or more to choose labels from, got {classes}.")

@@ -23,7 +23,7 @@ from tinyunet.prediction.augmented import predict_augmented
 from tinyunet.prediction.batches import Forward
 from tinyunet.prediction.predict import Progress, predict_labels, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
-from tinyunet.runs.build import build_model, build_probabilities, build_tiles, network_classes
+from tinyunet.runs.build import LARGE_PIXELS, build_model, build_probabilities, build_tiles, network_classes
 from tinyunet.runs.config import Config
 from tinyunet.runs.folder import FOLDS, WEIGHTS, read_folds, read_run_config
 from tinyunet.runs.weights import read_weights
@@ -81,6 +81,14 @@ class Run:
         """How images are cut, along each axis of space."""
         return build_tiles(self.config.model, self.config.patch)
 
+    def tiles_for(self, shape: tuple[int, ...]) -> tuple[TileSpec, ...]:
+        """How an image of so many pixels is cut: a large one into larger tiles, of which less is thrown away."""
+        return self._large_tiles if math.prod(shape) >= LARGE_PIXELS else self.tiles
+
+    @cached_property
+    def _large_tiles(self) -> tuple[TileSpec, ...]:
+        return build_tiles(self.config.model, self.config.patch, large=True)
+
     @property
     def dimensions(self) -> int:
         """Axes of space of its images: 2, or 3 of volumes."""
@@ -112,7 +120,8 @@ class Run:
         prepared, shape = self._prepared(image, spacing)
         if tta or self.finds_objects or prepared.shape[:-1] != shape:
             return self.decide(self._stitched(prepared, shape, tta=tta, progress=progress))
-        return predict_labels(self.forward, prepared, self.tiles, progress=progress)
+        tiles = self.tiles_for(prepared.shape[:-1])
+        return predict_labels(self.forward, prepared, tiles, progress=progress)
 
     def decide(self, probabilities: Float[np.ndarray, "*space k"]) -> Int32[np.ndarray, "*space"]:
         """The labels that probabilities speak for: the most probable class, or the objects found in them."""
@@ -151,7 +160,8 @@ class Run:
     ) -> Float32[np.ndarray, "*space k"]:
         """Probabilities as the network gives them, in the image's own pixels."""
         predict = self._augmented if tta else predict_probabilities
-        found = predict(self.forward, prepared, self.tiles, classes=len(self.classes), progress=progress)
+        tiles = self.tiles_for(prepared.shape[:-1])
+        found = predict(self.forward, prepared, tiles, classes=len(self.classes), progress=progress)
         return found if found.shape[:-1] == shape else resample_image(found, shape)
 
     @property

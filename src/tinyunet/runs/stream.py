@@ -31,7 +31,7 @@ from tinyunet.objects.rows import OUTSIDE
 from tinyunet.objects.target import CORE
 from tinyunet.prediction.bands import Band, plan_bands
 from tinyunet.prediction.pipeline import behind
-from tinyunet.prediction.predict import Progress, predict_bands
+from tinyunet.prediction.predict import Progress, choose, predict_bands
 from tinyunet.prediction.tiles import plan_grid
 from tinyunet.runs.partial import Partial, open_partial
 from tinyunet.runs.run import Run
@@ -87,7 +87,8 @@ class StreamedPrediction:
         self.run, self.image, self.source = run, image, source
         self.labels, self.table, self.probabilities = labels, table, probabilities
         self.region = check_region(region, space, where=shown(source))
-        self.grid = plan_grid(space, run.tiles)
+        self.tiles = run.tiles_for(space)
+        self.grid = plan_grid(space, self.tiles)
         self.bands = plan_bands(self.grid, self.region)
 
     @property
@@ -127,7 +128,7 @@ class StreamedPrediction:
         """Computes the bands that are missing: while the network does, others read and write."""
         pixels = _Prepared(self.run, self.image, self._normalisation(partial), where=shown(self.source))
 
-        def keep(done: tuple[Band, Float32[np.ndarray, "rows *rest k"]]) -> None:
+        def keep(done: tuple[Band, Shaped[np.ndarray, "rows *rest"]]) -> None:
             self._keep(partial, *done)
 
         before = 0
@@ -142,11 +143,19 @@ class StreamedPrediction:
                     classes=len(self.run.classes),
                     progress=None if progress is None else _part(progress, before, len(missing), len(group)),
                     read_ahead=READ_AHEAD,
+                    reduce=self._reduced if self.probabilities is None else None,
                 ):
                     put((band, rows))
             before += len(group)
 
-    def _keep(self, partial: Partial, band: Band, rows: Float32[np.ndarray, "rows *rest k"]) -> None:
+    def _reduced(self, probabilities: Float32[np.ndarray, "*part k"]) -> Shaped[np.ndarray, "*part"]:
+        """What is kept of the probabilities of pixels: their classes, or what objects are found by."""
+        if self.run.finds_objects:
+            inside = inside_objects(probabilities, self.run.config.objects)
+            return np.where(inside, probabilities[..., CORE], np.float32(OUTSIDE))
+        return choose(probabilities).astype(self._dtype)
+
+    def _keep(self, partial: Partial, band: Band, rows: Shaped[np.ndarray, "rows *rest"]) -> None:
         """Keeps a band that has been computed; last the file by which it counts as done."""
         if self.probabilities is not None:
             rows = scale_probabilities(rows, self.run.temperature)
@@ -157,14 +166,11 @@ class StreamedPrediction:
                 file.write(np.ascontiguousarray(rows).data)
                 file.flush()
                 os.fsync(file.fileno())
+            rows = self._reduced(rows)
         if self.image.damaged:
             known = partial.recall("damaged") or []
             partial.remember("damaged", list(dict.fromkeys([*known, *self.image.damaged])))
-        if self.run.finds_objects:
-            inside = inside_objects(rows, self.run.config.objects)
-            partial.put(band.number, np.where(inside, rows[..., CORE], np.float32(OUTSIDE)))
-        else:
-            partial.put(band.number, np.argmax(rows, axis=-1).astype(self._dtype))
+        partial.put(band.number, rows)
 
     def _reserve(self, partial: Partial) -> None:
         """Makes the file of probabilities in its full size; without it no band is done."""
@@ -257,7 +263,7 @@ class StreamedPrediction:
         return {
             "image": image,
             "weights": run_digest(self.run),
-            "tiles": [asdict(spec) for spec in self.run.tiles],
+            "tiles": [asdict(spec) for spec in self.tiles],
             "options": options,
             "version": [__version__, jax.__version__, jax.default_backend()],
         }
