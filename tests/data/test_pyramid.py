@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+import zarr
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyunet.data import pyramid
@@ -62,6 +63,7 @@ def test_levels_by_hand(monkeypatch):
     assert level_factors((5, 16)) == [(1, 1), (2, 2), (2, 4)]
 
 
+@settings(max_examples=10)
 @given(height=st.integers(1, 30), width=st.integers(1, 30), portions=st.integers(1, 9), chunk=st.integers(1, 7))
 def test_every_level_holds_every_other_value_of_the_level_above(tmp_path_factory, height, width, portions, chunk):
     folder = tmp_path_factory.mktemp("levels") / "a"
@@ -80,7 +82,6 @@ def test_every_level_holds_every_other_value_of_the_level_above(tmp_path_factory
 @pytest.mark.parametrize("axes", ["yx", "czyx"])
 def test_zarr_python_reads_levels_with_their_scales(tmp_path, axes, version, monkeypatch):
     """Another library's reader, going by the metadata alone."""
-    zarr = pytest.importorskip("zarr", reason="zarr-python is not installed")
     monkeypatch.setattr(pyramid, "SMALLEST_LEVEL", 3)
     path = tmp_path / "a.zarr"
     about = write(path, PIXELS[axes], axes, version=version)

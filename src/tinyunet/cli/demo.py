@@ -9,7 +9,7 @@ from tinyunet.cli.main import STARTED
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `demo`."""
-    parser.set_defaults(trains=True)
+    parser.set_defaults(keeps_memory=True)
     parser.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("tinyunet-demo"), help="where (default tinyunet-demo)"
     )

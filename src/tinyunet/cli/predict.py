@@ -8,6 +8,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `predict`."""
+    parser.set_defaults(keeps_memory=True)
     parser.add_argument("model", metavar="RUN", type=Path, help="a run folder or a model.safetensors")
     parser.add_argument("inputs", metavar="INPUT", type=Path, nargs="+", help="images or volumes, or folders of them")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the labels")
