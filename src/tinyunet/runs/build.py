@@ -23,8 +23,8 @@ TILE_SIZES = (256, 512)
 """Sizes a tile of an image may have, in pixels, before rounding to what the network takes; two make four programs."""
 
 LARGE_PIXELS = 2**24
-"""From so many pixels on, an image is cut into larger tiles: a halo of 107 pixels leaves a third of 512², but five eighths
-of 1024²."""
+"""From so many pixels on, an image is cut into larger tiles: a halo of 107 pixels leaves a third of 512², but five
+eighths of 1024²."""
 
 LARGE_TILE = 1024
 """The size of these, before rounding to what the network takes."""

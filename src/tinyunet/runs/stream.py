@@ -1,5 +1,6 @@
 """Predicting an image on disk band by band: read, computed and written in parts, and gone on with after a kill."""
 
+import contextlib
 import hashlib
 import itertools
 import math
@@ -133,19 +134,20 @@ class StreamedPrediction:
 
         before = 0
         for group in _without_gaps(missing):
-            with behind(keep, most=1) as put:
-                for band, rows in predict_bands(
-                    self.run.forward,
-                    pixels,
-                    self.grid,
-                    group,
-                    region=self.region,
-                    classes=len(self.run.classes),
-                    progress=None if progress is None else _part(progress, before, len(missing), len(group)),
-                    read_ahead=READ_AHEAD,
-                    reduce=self._reduced if self.probabilities is None else None,
-                ):
-                    put((band, rows))
+            finished = predict_bands(
+                self.run.forward,
+                pixels,
+                self.grid,
+                group,
+                region=self.region,
+                classes=len(self.run.classes),
+                progress=None if progress is None else _part(progress, before, len(missing), len(group)),
+                read_ahead=READ_AHEAD,
+                reduce=self._reduced if self.probabilities is None else None,
+            )
+            with behind(keep, most=1) as put, contextlib.closing(finished):
+                for done in finished:
+                    put(done)
             before += len(group)
 
     def _reduced(self, probabilities: Float32[np.ndarray, "*part k"]) -> Shaped[np.ndarray, "*part"]:
