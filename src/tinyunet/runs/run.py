@@ -22,7 +22,7 @@ from tinyunet.objects.decode import decode_objects
 from tinyunet.prediction.augmented import predict_augmented
 from tinyunet.prediction.predict import Progress, predict_labels, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
-from tinyunet.runs.build import build_model, build_tiles, network_classes
+from tinyunet.runs.build import LARGE_PIXELS, build_model, build_tiles, network_classes
 from tinyunet.runs.config import Config
 from tinyunet.runs.engine import Engine
 from tinyunet.runs.folder import FOLDS, WEIGHTS, read_folds, read_run_config
@@ -83,6 +83,14 @@ class Run:
         """How images are cut, along each axis of space."""
         return build_tiles(self.config.model, self.config.patch)
 
+    def tiles_for(self, shape: tuple[int, ...]) -> tuple[TileSpec, ...]:
+        """How an image of so many pixels is cut: a large one into larger tiles, of which less is thrown away."""
+        return self._large_tiles if math.prod(shape) >= LARGE_PIXELS else self.tiles
+
+    @cached_property
+    def _large_tiles(self) -> tuple[TileSpec, ...]:
+        return build_tiles(self.config.model, self.config.patch, large=True)
+
     @property
     def dimensions(self) -> int:
         """Axes of space of its images: 2, or 3 of volumes."""
@@ -114,7 +122,8 @@ class Run:
         prepared, shape = self.prepare(image, spacing)
         if tta or self.finds_objects or prepared.shape[:-1] != shape:
             return self.decide(self._stitched(prepared, shape, tta=tta, progress=progress))
-        return predict_labels(self._forward, prepared, self.tiles, progress=progress)
+        tiles = self.tiles_for(prepared.shape[:-1])
+        return predict_labels(self.forward, prepared, tiles, progress=progress)
 
     def decide(self, probabilities: Float[np.ndarray, "*space k"]) -> Int32[np.ndarray, "*space"]:
         """The labels that probabilities speak for: the most probable class, or the objects found in them."""
@@ -153,7 +162,8 @@ class Run:
     ) -> Float32[np.ndarray, "*space k"]:
         """Probabilities as the network gives them, in the image's own pixels."""
         predict = self._augmented if tta else predict_probabilities
-        found = predict(self._forward, prepared, self.tiles, classes=len(self.classes), progress=progress)
+        tiles = self.tiles_for(prepared.shape[:-1])
+        found = predict(self.forward, prepared, tiles, classes=len(self.classes), progress=progress)
         return found if found.shape[:-1] == shape else resample_image(found, shape)
 
     @property
@@ -183,15 +193,21 @@ class Run:
                 f"{where} has {axes} axes of space, and the network was trained on {kinds[self.dimensions]}."
             )
 
+    def working_shape(self, shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int, ...]:
+        """Pixels along each axis at which an image is predicted: with the spacing of the training, if both have one."""
+        wanted = self.config.data.spacing
+        return resampled_shape(shape, spacing, wanted) if spacing and wanted else shape
+
     @cached_property
     def engine(self) -> Engine:
         """What computes."""
         model = build_model(self.config.model, classes=len(self.classes))
         return Engine(model, (self.variables, *self.others), self.runtime)
 
-    def _forward(
+    def forward(
         self, tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]
     ) -> Float[Array, "n *out k"]:
+        """Probabilities of tiles: the mean over all networks, as they give it."""
         try:
             return self.engine(tiles, valid)
         except (AttributeError, FlaxError, TypeError, ValueError):
@@ -210,8 +226,7 @@ class Run:
             raise DataError(_WRONG_AXES[self.dimensions].format(shape=image.shape))
         shape = pixels.shape[:-1]
         pixels = self.channels.apply(pixels, where="The image")
-        wanted = self.config.data.spacing
-        if spacing and wanted and (size := resampled_shape(shape, spacing, wanted)) != shape:
+        if (size := self.working_shape(shape, spacing)) != shape:
             pixels = resample_image(pixels, size)
         return normalise(pixels, self.normalisation), shape
 
