@@ -14,7 +14,9 @@ On any other backend, and in bfloat16, all is XLA's. Values and gradients are th
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any
 
@@ -42,6 +44,25 @@ def instruction_set() -> str | None:
     return str(tinyunet_native.load())
 
 
+_OFF: ContextVar[bool] = ContextVar("_OFF", default=False)
+
+
+@contextmanager
+def turned_off() -> Iterator[None]:
+    """What is traced within is computed by XLA alone, whatever is installed: for programs that go elsewhere.
+
+    Example:
+        >>> with turned_off():
+        ...     covers(jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 2)), "same")
+        False
+    """
+    before = _OFF.set(True)
+    try:
+        yield
+    finally:
+        _OFF.reset(before)
+
+
 def covers(x: Array, kernel: Array, padding: str | None) -> bool:
     """Whether the kernels compute the convolution of a map: see the table above.
 
@@ -61,6 +82,7 @@ def covers(x: Array, kernel: Array, padding: str | None) -> bool:
         and set(window) <= ({1, 2} if padding is None else {1, 3})
         and 0 not in (*x.shape, *kernel.shape)
         and (padding != "valid" or all(n >= k for n, k in zip(space, window, strict=True)))
+        and not _OFF.get()
         and jax.default_backend() == "cpu"
         and instruction_set() is not None
     )
