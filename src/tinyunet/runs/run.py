@@ -193,9 +193,10 @@ class Run:
                 return sum(members[1:], start=members[0]) / len(members)
             except (AttributeError, FlaxError, TypeError, ValueError):
                 # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
-                if misfit := _misfit(self.variables, model, self.channels.used, self.dimensions):
-                    weights = self.path / WEIGHTS if self.path.is_dir() else self.path
-                    raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
+                for variables in (self.variables, *self.others):
+                    if misfit := _misfit(variables, model, self.channels.used, self.dimensions):
+                        weights = self.path / WEIGHTS if self.path.is_dir() else self.path
+                        raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
                 raise
 
         return forward
@@ -241,10 +242,10 @@ def load(path: str | Path) -> Run:
     if path.is_dir():
         # A folder says itself what it is; its weights may have been copied in from elsewhere.
         read_run_config(path)
-    variables, config, temperature = read_weights(path / WEIGHTS if path.is_dir() else path)
+    variables, config, temperature, others = read_weights(path / WEIGHTS if path.is_dir() else path)
     if None in (config.data.labelling, config.data.channels, config.data.normalisation):
         raise CheckpointError(f"{path} does not say what its labels, channels and values mean; it cannot be used.")
-    return Run(path, config, variables, temperature=temperature)
+    return Run(path, config, variables, others, temperature)
 
 
 def _load_folds(path: Path) -> Run:
