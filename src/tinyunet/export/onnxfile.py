@@ -51,7 +51,7 @@ def onnx_model(pipeline: Pipeline) -> Any:
     _check_size(pipeline)
     graph = Graph()
     image = graph.cut("image", axes=[1], starts=[0], ends=[pipeline.channels.used], name="used")
-    wide = _continue(graph, _normalise(graph, image, pipeline), pipeline)
+    wide = _scale(graph, _continue(graph, _centre(graph, image, pipeline), pipeline), pipeline)
     members = []
     for variables in pipeline.members:
         logits = add_network(graph, wide, pipeline.model, variables, dimensions=pipeline.dimensions)
@@ -119,17 +119,32 @@ def _check_size(pipeline: Pipeline) -> None:
         )
 
 
-def _normalise(graph: Graph, image: str, pipeline: Pipeline) -> str:
-    """`tinyunet.data.normalise.normalise`."""
+def _centre(graph: Graph, image: str, pipeline: Pipeline) -> str:
+    """The first half of `tinyunet.data.normalise.normalise`; all of it where an image is normalised by itself.
+
+    The halves are apart, the image's continuation between them, since OpenVINO makes one multiplication and addition
+    of both where they are neighbours, x f - mean f, and loses a small contrast on a large offset.
+    """
     if pipeline.normalisation.kind == "image":
         return _normalise_by_itself(graph, image, pipeline.dimensions)
-    shape = (-1, *(1,) * pipeline.dimensions)
-    mean, factor = (numbers.reshape(shape) for numbers in pipeline.affine())
-    near = mean.astype(np.float32)
-    x = graph.add("Sub", image, graph.constant(near, "mean"))
-    if np.any(np.abs(mean - near) * factor > 1e-6):  # a small contrast on a large offset, which float32 cannot hold
-        x = graph.add("Sub", x, graph.constant((mean - near).astype(np.float32), "rest_of_mean"))
-    return graph.add("Mul", x, graph.constant(factor.astype(np.float32), "factor"), name="normalised")
+    mean, _ = pipeline.affine()
+    return graph.add("Sub", image, graph.constant(_per_channel(mean, pipeline), "mean"), name="centred")
+
+
+def _scale(graph: Graph, wide: str, pipeline: Pipeline) -> str:
+    """The second half."""
+    if pipeline.normalisation.kind == "image":
+        return wide
+    mean, factor = pipeline.affine()
+    rest = mean - mean.astype(np.float32)  # what float32 could not hold of the mean
+    if np.any(np.abs(rest) * factor > 1e-6):
+        wide = graph.add("Sub", wide, graph.constant(_per_channel(rest, pipeline), "rest_of_mean"))
+    return graph.add("Mul", wide, graph.constant(_per_channel(factor, pipeline), "factor"), name="normalised")
+
+
+def _per_channel(numbers: np.ndarray, pipeline: Pipeline) -> np.ndarray:
+    """A number for each channel, so that it goes with images (b, c, *space)."""
+    return numbers.astype(np.float32).reshape(-1, *(1,) * pipeline.dimensions)
 
 
 def _normalise_by_itself(graph: Graph, image: str, dimensions: int) -> str:
