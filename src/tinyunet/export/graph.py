@@ -46,7 +46,7 @@ class Graph:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._onnx = onnx_package()
-        self.float32, self.int32 = self._onnx.TensorProto.FLOAT, self._onnx.TensorProto.INT32
+        self.int32 = self._onnx.TensorProto.INT32
         self._names: dict[str, int] = {}
 
     def constant(self, value: Shaped[np.ndarray, "..."] | np.generic, name: str = "constant") -> str:

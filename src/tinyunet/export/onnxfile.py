@@ -157,10 +157,10 @@ def _normalise_by_itself(graph: Graph, image: str, dimensions: int) -> str:
     highest = graph.add("ReduceMax", image, axes, keepdims=1)
     lowest = graph.add("ReduceMin", image, axes, keepdims=1)
     varies = graph.add("Greater", highest, lowest, name="varies")
-    # Where nothing varies, what rounding left must not be blown up, and 0 must not be divided by 0.
-    std = graph.add("Where", varies, graph.add("Sqrt", variance), graph.constant(np.float32(1), "one"), name="std")
-    plain = graph.add("Div", x, std)
-    return graph.add("Mul", plain, graph.add("Cast", varies, to=graph.float32), name="normalised")
+    # Where nothing varies, x is 0 up to rounding, and must be neither blown up nor divided by 0.
+    one = graph.constant(np.float32(1), "one")
+    std = graph.add("Where", varies, graph.add("Sqrt", variance), one, name="std")
+    return graph.add("Div", x, std, name="normalised")
 
 
 def _continue(graph: Graph, image: str, pipeline: Pipeline) -> str:
