@@ -4,8 +4,8 @@ Three choices that keep it to operators which every runtime computes alike:
 
 - An image is continued beyond its border by Gather with computed positions, not by Pad: Pad mirrors once at most, and
   the position of a pixel is a whole number whatever computes it.
-- Mean and standard deviation of an image are taken twice in float32, the second time of what the first left over, which
-  is as exact as once in float64 for stored values: WebGPU knows no float64.
+- Mean and standard deviation of an image are taken in float32, since WebGPU knows no float64: rows first, and the mean
+  a second time of what the first left over. So they are as exact as normalised values in float32 can be.
 - Labels are 32-bit integers, which JavaScript has arrays of.
 """
 
@@ -149,11 +149,11 @@ def _per_channel(numbers: np.ndarray, pipeline: Pipeline) -> np.ndarray:
 
 def _normalise_by_itself(graph: Graph, image: str, dimensions: int) -> str:
     """Every image of the batch by its own mean and standard deviation; a constant channel becomes 0."""
-    axes = graph.integers(*range(2, 2 + dimensions))
     x = image
     for _ in range(2):  # a mean in float32 is off by rounding, and the mean of what is left is not
-        x = graph.add("Sub", x, graph.add("ReduceMean", x, axes, keepdims=1))
-    variance = graph.add("ReduceMean", graph.add("Mul", x, x), axes, keepdims=1, name="variance")
+        x = graph.add("Sub", x, _mean_over_space(graph, x, dimensions))
+    variance = _mean_over_space(graph, graph.add("Mul", x, x), dimensions)
+    axes = graph.integers(*range(2, 2 + dimensions))
     highest = graph.add("ReduceMax", image, axes, keepdims=1)
     lowest = graph.add("ReduceMin", image, axes, keepdims=1)
     varies = graph.add("Greater", highest, lowest, name="varies")
@@ -161,6 +161,13 @@ def _normalise_by_itself(graph: Graph, image: str, dimensions: int) -> str:
     one = graph.constant(np.float32(1), "one")
     std = graph.add("Where", varies, graph.add("Sqrt", variance), one, name="std")
     return graph.add("Div", x, std, name="normalised")
+
+
+def _mean_over_space(graph: Graph, x: str, dimensions: int) -> str:
+    """The mean of each channel, of rows first: a sum of a whole image in float32 is off in the fifth digit."""
+    for axis in range(1 + dimensions, 1, -1):
+        x = graph.add("ReduceMean", x, graph.integers(axis), keepdims=1)
+    return x
 
 
 def _continue(graph: Graph, image: str, pipeline: Pipeline) -> str:
