@@ -7,7 +7,7 @@ from reference import tiny
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from tinyunet.errors import CheckpointError, DataError
+from tinyunet.errors import CheckpointError, ConfigError, DataError
 from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.runs.run import Run, load
 from tinyunet.runs.weights import read_weights, write_weights
@@ -239,6 +239,15 @@ def test_errors_that_are_not_the_weights_fault_stay_what_they_are(run, monkeypat
     def broken_forward(variables, tiles, valid):
         raise TypeError("something else")
 
-    monkeypatch.setattr("tinyunet.runs.run.build_probabilities", lambda model: broken_forward)
+    monkeypatch.setattr("tinyunet.runs.engine.build_probabilities", lambda model, *, kernels: broken_forward)
     with pytest.raises(TypeError, match=r"^something else$"):
         Run(run.path, run.config, run.variables).predict(tiny.picture(3)[0])
+
+
+def test_what_computes_can_be_chosen(run, finished):
+    image = tiny.picture(3)[0]
+    stock = load(finished, runtime="jax")
+    np.testing.assert_allclose(stock.probabilities(image), run.probabilities(image), atol=1e-5)
+    assert stock.engine.chosen == "jax"
+    with pytest.raises(ConfigError, match=r"^There is no runtime 'onx'\. "):
+        load(finished, runtime="onx")

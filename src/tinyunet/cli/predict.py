@@ -28,14 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="average over the flips and turns of the training, up to eight: slower, a bit better",
     )
+    parser.add_argument(
+        "--runtime",
+        choices=("auto", "native", "jax"),
+        default="auto",
+        help="what computes: the kernels of tinyunet-native, or JAX alone; auto takes the kernels where they are "
+        "installed and agree with JAX on the first tile (the default)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Predicts every input."""
-    from tinyunet.runs.predict import plan_jobs, predict_files
+    from tinyunet.runs.predict import plan_jobs, predict_files, write_record
     from tinyunet.runs.run import load
 
-    trained = load(arguments.model)
+    trained = load(arguments.model, runtime=arguments.runtime)
     jobs = plan_jobs(
         arguments.inputs,
         arguments.out,
@@ -56,5 +63,6 @@ def run(arguments: argparse.Namespace) -> None:
     )
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
+    write_record(trained, arguments.out)
     kind = "volume" if trained.dimensions == 3 else "image"
-    print(f"{len(jobs)} {kind}{'s' * (len(jobs) != 1)} predicted into {arguments.out}")
+    print(f"{len(jobs)} {kind}{'s' * (len(jobs) != 1)} predicted into {arguments.out}, {trained.engine.words}")

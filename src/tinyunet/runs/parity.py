@@ -47,7 +47,7 @@ Exported = Callable[[Shaped[np.ndarray, "*space c"]], Float32[np.ndarray, "*spac
 
 
 class Whole:
-    """A run's probabilities with every image as one piece, computed by JAX from float32 pixels.
+    """A run's probabilities with every image as one piece, computed by XLA alone from float32 pixels.
 
     Equal to `Run.probabilities` to rounding, except where tiles are blended: there this is what the tiles stand for.
     """
@@ -57,7 +57,7 @@ class Whole:
         config = dataclasses.replace(run.config.model, dtype="float32")
         self.topologies = config.unet().topologies(run.dimensions)
         self.same = config.padding == "same"
-        self.forward = build_probabilities(build_model(config, classes=len(run.classes)))
+        self.forward = build_probabilities(build_model(config, classes=len(run.classes)), kernels=False)
 
     def __call__(self, image: Shaped[np.ndarray, "*space c"]) -> Float32[np.ndarray, "*space k"]:
         """Probabilities of an image in the pixels of the training."""

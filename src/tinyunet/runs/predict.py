@@ -1,11 +1,13 @@
 """Predicting files and folders into a folder."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tinyunet import __version__
 from tinyunet.data.labelfile import write_labels, write_nifti
 from tinyunet.data.readers import NIFTI_SUFFIXES, SUFFIXES, read_header, read_image, shown, stem, suffix
 from tinyunet.data.writers import write_array, write_png, write_text
@@ -19,6 +21,9 @@ from tinyunet.runs.run import Run
 
 LOSSLESS = {kind: kind for kind in (".tif", ".tiff", ".zarr", *NIFTI_SUFFIXES)}
 """Suffix of the labels by suffix of the image, where it is not `.png`: JPEG would spoil them."""
+
+RECORD = "prediction.json"
+"""Lies beside the predictions and says what made them."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,19 @@ def predict_files(
     if problems:
         raise DataError(*problems)
     return notes
+
+
+def write_record(run: Run, out: Path) -> None:
+    """Writes down beside the predictions what made them: the model, and what computed it in which tiles."""
+    record = {
+        "tinyunet": __version__,
+        "model": str(run.path),
+        "seed": run.config.seed,
+        **run.engine.record,
+        "largest_tile": [spec.ladder[-1] for spec in run.tiles],
+        "tiles_at_once": run.tiles[0].batch,
+    }
+    write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def _predict(

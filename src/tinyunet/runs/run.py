@@ -20,10 +20,11 @@ from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.models.segmenter import Segmenter
 from tinyunet.objects.decode import decode_objects
 from tinyunet.prediction.augmented import predict_augmented
-from tinyunet.prediction.predict import Forward, Progress, predict_labels, predict_probabilities
+from tinyunet.prediction.predict import Progress, predict_labels, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
-from tinyunet.runs.build import build_model, build_probabilities, build_tiles, network_classes
+from tinyunet.runs.build import build_model, build_tiles, network_classes
 from tinyunet.runs.config import Config
+from tinyunet.runs.engine import Engine
 from tinyunet.runs.folder import FOLDS, WEIGHTS, read_folds, read_run_config
 from tinyunet.runs.weights import read_weights
 from tinyunet.training.state import Variables
@@ -39,6 +40,7 @@ class Run:
         variables: Parameters and batch statistics.
         others: Those of further networks of the same kind, as folds have; probabilities are the mean over all.
         temperature: What probabilities are scaled by, once all means are taken; see `tinyunet.evaluation.temperature`.
+        runtime: What computes; see `tinyunet.runs.engine`.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Run:
     variables: Variables
     others: tuple[Variables, ...] = ()
     temperature: float = 1.0
+    runtime: str = "auto"
 
     @property
     def labelling(self) -> Labelling:
@@ -181,25 +184,23 @@ class Run:
             )
 
     @cached_property
-    def _forward(self) -> Forward:
+    def engine(self) -> Engine:
+        """What computes."""
         model = build_model(self.config.model, classes=len(self.classes))
-        compiled = build_probabilities(model)
+        return Engine(model, (self.variables, *self.others), self.runtime)
 
-        def forward(
-            tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]
-        ) -> Float[Array, "n *out k"]:
-            try:
-                members = [compiled(variables, tiles, valid) for variables in (self.variables, *self.others)]
-                return sum(members[1:], start=members[0]) / len(members)
-            except (AttributeError, FlaxError, TypeError, ValueError):
-                # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
-                for variables in (self.variables, *self.others):
-                    if misfit := _misfit(variables, model, self.channels.used, self.dimensions):
-                        weights = self.path / WEIGHTS if self.path.is_dir() else self.path
-                        raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
-                raise
-
-        return forward
+    def _forward(
+        self, tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]
+    ) -> Float[Array, "n *out k"]:
+        try:
+            return self.engine(tiles, valid)
+        except (AttributeError, FlaxError, TypeError, ValueError):
+            # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
+            for variables in (self.variables, *self.others):
+                if misfit := _misfit(variables, self.engine.model, self.channels.used, self.dimensions):
+                    weights = self.path / WEIGHTS if self.path.is_dir() else self.path
+                    raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
+            raise
 
     def _prepared(
         self, image: Shaped[np.ndarray, "*space_and_channels"], spacing: tuple[float, ...]
@@ -222,10 +223,16 @@ _WRONG_AXES = {
 }
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, *, runtime: str = "auto") -> Run:
     """A trained network from its run folder or its `model.safetensors`.
 
+    Args:
+        path: The folder or the file.
+        runtime: What computes: `native` for the kernels of tinyunet-native, `jax` for XLA alone; `auto` takes the
+            kernels where they are installed, once they have agreed with XLA within 1e-4 on the first tile.
+
     Raises:
+        ConfigError: The runtime is not known or not installed.
         CheckpointError: There is none, it is damaged, foreign, or made by a newer version.
 
     Example:
@@ -238,17 +245,17 @@ def load(path: str | Path) -> Run:
     if not path.exists():
         raise CheckpointError(f"There is no run at {path}; runs are made by `tinyunet train`.")
     if (path / FOLDS).is_file():
-        return _load_folds(path)
+        return _load_folds(path, runtime)
     if path.is_dir():
         # A folder says itself what it is; its weights may have been copied in from elsewhere.
         read_run_config(path)
     variables, config, temperature, others = read_weights(path / WEIGHTS if path.is_dir() else path)
     if None in (config.data.labelling, config.data.channels, config.data.normalisation):
         raise CheckpointError(f"{path} does not say what its labels, channels and values mean; it cannot be used.")
-    return Run(path, config, variables, others, temperature)
+    return _ready(Run(path, config, variables, others, temperature, runtime))
 
 
-def _load_folds(path: Path) -> Run:
+def _load_folds(path: Path, runtime: str) -> Run:
     """The networks of all folds as one run.
 
     Its temperature is the geometric mean of theirs. Each was fitted to images which that network has not learnt from;
@@ -257,7 +264,14 @@ def _load_folds(path: Path) -> Run:
     folds = [load(path / name) for name in read_folds(path)["folds"]]
     first, *others = folds
     temperature = math.exp(sum(math.log(run.temperature) for run in folds) / len(folds))
-    return Run(path, read_run_config(path), first.variables, tuple(run.variables for run in others), temperature)
+    variables = tuple(run.variables for run in others)
+    return _ready(Run(path, read_run_config(path), first.variables, variables, temperature, runtime))
+
+
+def _ready(run: Run) -> Run:
+    """The same run, whose engine has not refused what is asked for."""
+    assert run.engine is not None
+    return run
 
 
 def _misfit(variables: Variables, model: Segmenter, channels: int, dimensions: int) -> str | None:
