@@ -4,8 +4,9 @@ Three choices that keep it to operators which every runtime computes alike:
 
 - An image is continued beyond its border by Gather with computed positions, not by Pad: Pad mirrors once at most, and
   the position of a pixel is a whole number whatever computes it.
-- Mean and standard deviation of an image are taken in float32, since WebGPU knows no float64: rows first, and the mean
-  a second time of what the first left over. So they are as exact as normalised values in float32 can be.
+- Mean and standard deviation of an image are taken in float32, since WebGPU knows no float64: of rows first, since one
+  sum over a large image is off in the fifth digit, and the mean a second time of what the first left over. Something
+  is computed between rows and columns (differences to the first, roots), or OpenVINO would sum over both at once.
 - Labels are 32-bit integers, which JavaScript has arrays of.
 """
 
@@ -151,23 +152,22 @@ def _normalise_by_itself(graph: Graph, image: str, dimensions: int) -> str:
     """Every image of the batch by its own mean and standard deviation; a constant channel becomes 0."""
     x = image
     for _ in range(2):  # a mean in float32 is off by rounding, and the mean of what is left is not
-        x = graph.add("Sub", x, _mean_over_space(graph, x, dimensions))
-    variance = _mean_over_space(graph, graph.add("Mul", x, x), dimensions)
+        mean = graph.add("ReduceMean", x, graph.integers(1 + dimensions), keepdims=1)
+        for axis in range(dimensions, 1, -1):
+            first = graph.cut(mean, axes=[axis], starts=[0], ends=[1], name="first")
+            others = graph.add("Sub", mean, first)
+            mean = graph.add("Add", first, graph.add("ReduceMean", others, graph.integers(axis), keepdims=1))
+        x = graph.add("Sub", x, mean)
+    rms = x
+    for axis in range(1 + dimensions, 1, -1):
+        rms = graph.add("Sqrt", graph.add("ReduceMean", graph.add("Mul", rms, rms), graph.integers(axis), keepdims=1))
     axes = graph.integers(*range(2, 2 + dimensions))
     highest = graph.add("ReduceMax", image, axes, keepdims=1)
     lowest = graph.add("ReduceMin", image, axes, keepdims=1)
     varies = graph.add("Greater", highest, lowest, name="varies")
     # Where nothing varies, x is 0 up to rounding, and must be neither blown up nor divided by 0.
     one = graph.constant(np.float32(1), "one")
-    std = graph.add("Where", varies, graph.add("Sqrt", variance), one, name="std")
-    return graph.add("Div", x, std, name="normalised")
-
-
-def _mean_over_space(graph: Graph, x: str, dimensions: int) -> str:
-    """The mean of each channel, of rows first: a sum of a whole image in float32 is off in the fifth digit."""
-    for axis in range(1 + dimensions, 1, -1):
-        x = graph.add("ReduceMean", x, graph.integers(axis), keepdims=1)
-    return x
+    return graph.add("Div", x, graph.add("Where", varies, rms, one, name="std"), name="normalised")
 
 
 def _continue(graph: Graph, image: str, pipeline: Pipeline) -> str:
