@@ -49,7 +49,7 @@ def measure(
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        WRITERS["onnx"][1](path, run, Label(name="model", image=images[0]))
+        WRITERS["onnx"][1](path, run, Label(name="model"))
         size = path.stat().st_size / 2**20
         for name in runtimes:
             found[name] = compare(run, RUNTIMES[name](path), images, progress=lambda done, what: None)

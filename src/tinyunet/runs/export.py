@@ -81,10 +81,10 @@ def export_run(
     run = run if isinstance(run, Run) else load(run)
     if path.resolve() in (run.path.resolve(), (run.path / WEIGHTS).resolve()):
         raise ConfigError(f"{path} is the run itself; choose another --out.")
-    made_up = made_up_images(run)
-    images = made_up if data is None else cut_out_images(run, Path(data))
-    image = images[0] if include_image else made_up[0]
-    label = Label(name=path.stem, licence=licence, authors=tuple(authors), image=image)
+    images = made_up_images(run) if data is None else cut_out_images(run, Path(data))
+    label = Label(
+        name=path.stem, licence=licence, authors=tuple(authors), images=tuple(images) if include_image else ()
+    )
     with replace_file(path) as temporary, Display(len(images), quiet=quiet) as display:
         display.count(0, path.name)
         _, write = WRITERS[format]

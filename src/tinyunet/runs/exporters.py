@@ -1,7 +1,7 @@
 """A run in each format: how a file is written, and how what was written computes probabilities."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
 from tinyunet import __version__
-from tinyunet.errors import ParityError
+from tinyunet.errors import ConfigError, ParityError
 from tinyunet.evaluation.display import to_display
 from tinyunet.evaluation.overlay import object_colors, overlay
 from tinyunet.export.bioimageio import Card, read_package, write_bioimageio
@@ -20,9 +20,12 @@ from tinyunet.export.pipeline import LARGEST_LABEL, Pipeline
 from tinyunet.export.stablehlo import open_stablehlo, write_stablehlo
 from tinyunet.objects.target import CORE, RIM
 from tinyunet.runs.config import config_to_dict
-from tinyunet.runs.parity import Exported, Whole
+from tinyunet.runs.parity import Exported, Whole, telling_images
 from tinyunet.runs.run import Run, load
 from tinyunet.runs.weights import write_weights
+
+LEAST_RESULT = 1e-4
+"""What the largest number of a package's test results must be, or its validator takes them for all zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +36,14 @@ class Label:
         name: Of the model.
         licence: Of the model, or empty.
         authors: Of the model.
-        image: A test image as its file holds it, for the formats that carry one.
+        images: Test images as their files hold them, of which a format that carries one may take any; without them it
+            makes one up.
     """
 
     name: str
     licence: str = ""
     authors: tuple[str, ...] = ()
-    image: Shaped[np.ndarray, "*space c"]
+    images: tuple[Shaped[np.ndarray, "*space c"], ...] = ()
 
 
 def pipeline_of(run: Run, *, licence: str = "") -> Pipeline:
@@ -99,9 +103,7 @@ def _bioimageio(path: Path, run: Run, label: Label) -> Exported:
     pipeline = pipeline_of(run, licence=label.licence)
     write_onnx(path, pipeline)
     weights = path.read_bytes()
-    image = run.channels.apply(label.image, where="The image")
-    tensors = {"image": _channels_first(image)}
-    tensors |= open_onnx(weights)(tensors["image"])
+    image, tensors = _test(run, open_onnx(weights), label.images)
     card = Card(name=_title(label.name), task=run.labelling.task, licence=label.licence, authors=label.authors)
     cover = _cover(run, image, np.moveaxis(tensors["probabilities"][0], 0, -1))
     write_bioimageio(path, pipeline, card, weights=weights, tensors=tensors, cover=cover)
@@ -110,6 +112,23 @@ def _bioimageio(path: Path, run: Run, label: Label) -> Exported:
     if any(not np.array_equal(values, tensors[name]) for name, values in again.items()):
         raise ParityError("The package does not give its own test results.")
     return _by_onnx(weights)
+
+
+def _test(
+    run: Run, compute: Callable[[np.ndarray], dict[str, np.ndarray]], images: Sequence[np.ndarray]
+) -> tuple[Shaped[np.ndarray, "*space c"], dict[str, np.ndarray]]:
+    """The first image in which the network finds something, and it with all results, as the file takes them."""
+    for given in images or telling_images(run):
+        image = run.channels.apply(given, where="The image")
+        tensors = {"image": _channels_first(image)}
+        results = compute(tensors["image"])
+        if all(np.abs(values).max() >= LEAST_RESULT for values in results.values()):
+            return image, tensors | results
+    where, way_out = ("the test images", "other") if images else ("images that are made up", "some")
+    raise ConfigError(
+        f"A bioimage.io package must not have test results that are all 0, and the network finds nothing in {where}: "
+        f"give {way_out} by --data DATA --include-image."
+    )
 
 
 def _title(name: str) -> str:

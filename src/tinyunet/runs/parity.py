@@ -1,7 +1,8 @@
 """Does an export compute what its run does: both are given the same images, as one piece, and compared."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,26 +103,44 @@ def compare(
 
 
 def made_up_images(run: Run) -> list[Float32[np.ndarray, "*space c"]]:
-    """Three images of odd sizes with structure at several scales, about as bright as those of the training.
-
-    They hold whole numbers, as images do. Where the run does not know how bright images are, since each is normalised
-    by itself, they lie about 128.
-    """
-    known = run.normalisation.kind == "dataset"
-    mean = np.array(run.normalisation.mean) if known else np.full(run.channels.used, 128.0)
-    std = np.array(run.normalisation.std) if known else np.full(run.channels.used, 40.0)
+    """Three images of odd sizes with structure at several scales, about as bright as those of the training."""
+    mean, std = _brightness(run)
     return [made_up(shape, mean, std, seed=number) for number, shape in enumerate(SIZES[run.dimensions])]
 
 
-def made_up(shape: tuple[int, ...], mean: np.ndarray, std: np.ndarray, *, seed: int) -> Float32[np.ndarray, "*space c"]:
-    """Noise of three grains, of about a mean and a standard deviation in each channel."""
+def telling_images(run: Run) -> Iterator[Float32[np.ndarray, "*space c"]]:
+    """Images that are made up with structure at one scale each, among which a network finds something in one."""
+    mean, std = _brightness(run)
+    shape = {2: (97, 129), 3: (31, 33, 35)}[run.dimensions]
+    for seed, grain in itertools.product(range(3), (2.0, 3.0, 1.0, 6.0)):
+        yield made_up(shape, mean, std, seed=seed, grains=(grain,))
+
+
+def _brightness(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel; 128 and 40 where every image is normalised by itself."""
+    if run.normalisation.kind == "dataset":
+        return np.array(run.normalisation.mean), np.array(run.normalisation.std)
+    return np.full(run.channels.used, 128.0), np.full(run.channels.used, 40.0)
+
+
+def made_up(
+    shape: tuple[int, ...], mean: np.ndarray, std: np.ndarray, *, seed: int, grains: Sequence[float] = (0.0, 1.5, 6.0)
+) -> Float32[np.ndarray, "*space c"]:
+    """Noise of about a mean and a standard deviation in each channel, in whole numbers where images hold such.
+
+    Args:
+        shape: Of its axes of space.
+        mean: Of each channel.
+        std: Of each channel.
+        seed: Of the noise.
+        grains: Standard deviations in pixels of the Gaussians by which layers of it are smoothed.
+    """
     rng = np.random.default_rng(seed)
     noise = np.zeros((*shape, len(mean)))
-    for grain in (0.0, 1.5, 6.0):
+    for grain in grains:
         layer = ndimage.gaussian_filter(rng.normal(size=noise.shape), (*(grain,) * len(shape), 0), mode="reflect")
         noise += layer / max(layer.std(), 1e-9)
-    values = mean + std * noise / np.sqrt(3)
-    # Whole numbers, unless images hold fractions.
+    values = mean + std * noise / np.sqrt(len(grains))
     return (np.round(values) if std.max() > 4 else values).astype(np.float32)
 
 
