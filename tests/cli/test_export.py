@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from reference import tiny
 from reference.untrained import untrained_run
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from tinyunet.runs import export as module
 
@@ -51,6 +53,20 @@ def test_a_run_without_weights_is_refused(run, tmp_path, capsys):
         f"error: There are no weights at {other}/model.safetensors; a finished or stopped training writes them.\n"
     )
     assert not (tmp_path / "cells.onnx").exists()
+
+
+def test_weights_that_do_not_fit_are_named(run, tmp_path, capsys):
+    weights = tmp_path / "model.safetensors"
+    with safe_open(run / "model.safetensors", framework="numpy") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    del tensors["params/head/kernel"]
+    save_file(tensors, weights, metadata=metadata)
+    assert tiny.command("export", weights, "--format", "onnx", "--out", tmp_path / "cells.onnx") == 2
+    assert capsys.readouterr().err == (
+        f"error: {weights} does not fit its own configuration: params/head/kernel of shape (1, 2, 2) is missing. "
+        "Copy it again from the training that made it, or train anew.\n"
+    )
+    assert list(tmp_path.iterdir()) == [weights]
 
 
 def test_an_export_that_differs_is_our_fault(run, tmp_path, capsys, monkeypatch):

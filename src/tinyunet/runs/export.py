@@ -81,6 +81,7 @@ def export_run(
     run = run if isinstance(run, Run) else load(run)
     if path.resolve() in (run.path.resolve(), (run.path / WEIGHTS).resolve()):
         raise ConfigError(f"{path} is the run itself; choose another --out.")
+    run.check_weights()
     images = made_up_images(run) if data is None else cut_out_images(run, Path(data))
     label = Label(
         name=path.stem, licence=licence, authors=tuple(authors), images=tuple(images) if include_image else ()

@@ -196,11 +196,19 @@ class Run:
             return self.engine(tiles, valid)
         except (AttributeError, FlaxError, TypeError, ValueError):
             # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
-            for variables in (self.variables, *self.others):
-                if misfit := _misfit(variables, self.engine.model, self.channels.used, self.dimensions):
-                    weights = self.path / WEIGHTS if self.path.is_dir() else self.path
-                    raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
+            self.check_weights()
             raise
+
+    def check_weights(self) -> None:
+        """Refuses weights that are not those of the run's own configuration.
+
+        Raises:
+            CheckpointError: A tensor is missing, or has another shape; it is named.
+        """
+        for variables in (self.variables, *self.others):
+            if misfit := _misfit(variables, self.engine.model, self.channels.used, self.dimensions):
+                weights = self.path / WEIGHTS if self.path.is_dir() else self.path
+                raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
 
     def _prepared(
         self, image: Shaped[np.ndarray, "*space_and_channels"], spacing: tuple[float, ...]
