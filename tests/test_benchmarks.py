@@ -21,6 +21,7 @@ from benchmarks import (
     check,
     convolution,
     curves,
+    export,
     images,
     loading,
     objects,
@@ -376,6 +377,7 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
     [
         step,
         convolution,
+        export,
         start,
         real,
         ablation,
@@ -604,6 +606,16 @@ def load_run_of_cells(root):
         tiny.save(root / f"cells/images/{number}.png", image[..., 0])
         tiny.save(root / f"cells/masks/{number}.png", instances.astype(np.uint16))
     return tiny.train_tiny(root / "cells", root / "run", steps=1, options=["--set", "data.task=instances"])
+
+
+def test_export(tmp_path, capsys):
+    run_, file = load_run_of_cells(tmp_path), tmp_path / "export.json"
+    runs = ["--run", str(run_), str(tmp_path / "cells")]
+    export.main([*runs, "--runtimes", "ONNX Runtime", "--json", str(file), "--markdown"])
+    assert "| cells | " in capsys.readouterr().out
+    (found,) = json.loads(file.read_text())["raw"].values()
+    differences = [one["difference"] for one in found.values() if isinstance(one, dict)]
+    assert 0 < max(differences) < 1e-5
 
 
 def test_objects(capsys):

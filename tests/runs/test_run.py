@@ -62,7 +62,7 @@ def test_scaling_makes_probabilities_modest_and_changes_no_label(run, tta):
 def test_the_folder_and_the_single_file_have_the_temperature(finished, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "run")
     assert load(finished).temperature == read_weights(finished / "model.safetensors").temperature
-    variables, config, _ = read_weights(folder / "model.safetensors")
+    variables, config, *_ = read_weights(folder / "model.safetensors")
     write_weights(folder / "model.safetensors", variables, config, temperature=1.5)
     assert load(folder).temperature == load(folder / "model.safetensors").temperature == 1.5
 

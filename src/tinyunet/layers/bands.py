@@ -38,7 +38,8 @@ def correlate(
         padding: As for `convolve`.
     """
     *window, channels, features = kernel.shape
-    large = x.ndim == 4 and x.shape[1] * x.shape[2] >= LEAST_PIXELS
+    known = all(isinstance(size, int) for size in x.shape)  # and no symbols, as in an exported program
+    large = known and x.ndim == 4 and x.shape[1] * x.shape[2] >= LEAST_PIXELS
     if large and (channels >= features or set(window) == {1}) and jax.default_backend() == "cpu":
         return _correlate_large(x, kernel, padding)
     return _correlate(x, kernel, padding)

@@ -212,10 +212,19 @@ class Run:
             return self.engine(tiles, valid)
         except (AttributeError, FlaxError, TypeError, ValueError):
             # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
-            if misfit := _misfit(self.variables, self.engine.model, self.channels.used, self.dimensions):
+            self.check_weights()
+            raise
+
+    def check_weights(self) -> None:
+        """Refuses weights that are not those of the run's own configuration.
+
+        Raises:
+            CheckpointError: A tensor is missing, or has another shape; it is named.
+        """
+        for variables in (self.variables, *self.others):
+            if misfit := _misfit(variables, self.engine.model, self.channels.used, self.dimensions):
                 weights = self.path / WEIGHTS if self.path.is_dir() else self.path
                 raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
-            raise
 
     def prepare(
         self, image: Shaped[np.ndarray, "*space_and_channels"], spacing: tuple[float, ...]
@@ -263,10 +272,10 @@ def load(path: str | Path, *, runtime: str = "auto") -> Run:
     if path.is_dir():
         # A folder says itself what it is; its weights may have been copied in from elsewhere.
         read_run_config(path)
-    variables, config, temperature = read_weights(path / WEIGHTS if path.is_dir() else path)
+    variables, config, temperature, others = read_weights(path / WEIGHTS if path.is_dir() else path)
     if None in (config.data.labelling, config.data.channels, config.data.normalisation):
         raise CheckpointError(f"{path} does not say what its labels, channels and values mean; it cannot be used.")
-    return _ready(Run(path, config, variables, temperature=temperature, runtime=runtime))
+    return _ready(Run(path, config, variables, others, temperature, runtime))
 
 
 def _load_folds(path: Path, runtime: str) -> Run:
