@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--runtime",
-        choices=("auto", "native", "jax"),
+        choices=("auto", "native", "onnx", "jax"),
         default="auto",
-        help="what computes: the kernels of tinyunet-native, or JAX alone; auto takes the kernels where they are "
-        "installed and agree with JAX on the first tile (the default)",
+        help="what computes: the kernels of tinyunet-native, ONNX Runtime, or JAX alone; auto (the default) takes the "
+        "first of them that is installed and agrees with JAX on the first tile",
     )
     parser.add_argument(
         "--region",

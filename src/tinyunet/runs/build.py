@@ -73,8 +73,7 @@ def build_probabilities(model: Segmenter, *, kernels: bool = True) -> Probabilit
         model: The network.
         kernels: Whether by the kernels of `tinyunet.layers.native`, where there are any.
     """
-    unet = model.unet
-    told = unet.padding == "same" and unet.norm in LOCAL_NORMS
+    told = is_told(model)
 
     @jax.jit
     def probabilities(
@@ -85,6 +84,11 @@ def build_probabilities(model: Segmenter, *, kernels: bool = True) -> Probabilit
         return jax.nn.softmax(jnp.asarray(logits))
 
     return probabilities
+
+
+def is_told(model: Segmenter) -> bool:
+    """Whether a network is told which pixels of a tile are valid."""
+    return model.unet.padding == "same" and model.unet.norm in LOCAL_NORMS
 
 
 def build_tiles(config: ModelConfig, patch: tuple[int, ...], *, large: bool = False) -> tuple[TileSpec, ...]:

@@ -4,13 +4,14 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.errors import FlaxError
 from flax.traverse_util import flatten_dict
-from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped
+from jaxtyping import Bool, Float, Float32, Int32, Shaped
 
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
@@ -22,7 +23,7 @@ from tinyunet.objects.decode import decode_objects
 from tinyunet.prediction.augmented import predict_augmented
 from tinyunet.prediction.predict import Progress, predict_labels, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
-from tinyunet.runs.build import LARGE_PIXELS, build_model, build_tiles, network_classes
+from tinyunet.runs.build import LARGE_PIXELS, build_tiles, network_classes
 from tinyunet.runs.config import Config
 from tinyunet.runs.engine import Engine
 from tinyunet.runs.folder import FOLDS, WEIGHTS, read_folds, read_run_config
@@ -201,12 +202,12 @@ class Run:
     @cached_property
     def engine(self) -> Engine:
         """What computes."""
-        model = build_model(self.config.model, classes=len(self.classes))
-        return Engine(model, (self.variables, *self.others), self.runtime)
+        members = (self.variables, *self.others)
+        return Engine(self.config.model, len(self.classes), members, self.runtime)
 
     def forward(
         self, tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]
-    ) -> Float[Array, "n *out k"]:
+    ) -> Shaped[Any, "n *out k"]:
         """Probabilities of tiles: the mean over all networks, as they give it."""
         try:
             return self.engine(tiles, valid)
@@ -251,8 +252,9 @@ def load(path: str | Path, *, runtime: str = "auto") -> Run:
 
     Args:
         path: The folder or the file.
-        runtime: What computes: `native` for the kernels of tinyunet-native, `jax` for XLA alone; `auto` takes the
-            kernels where they are installed, once they have agreed with XLA within 1e-4 on the first tile.
+        runtime: What computes: `native` for the kernels of tinyunet-native, `onnx` for ONNX Runtime, `jax` for XLA
+            alone; `auto` takes the first of them that is installed, once it has agreed with XLA within 1e-4 on the
+            first tile.
 
     Raises:
         ConfigError: The runtime is not known or not installed.
