@@ -39,7 +39,7 @@ from tinyunet.runs.partial import Partial, open_partial
 from tinyunet.runs.run import Run
 from tinyunet.runs.streamobjects import write_objects
 
-STREAM_BYTES = 2**28
+STREAM_BYTES = 2**26
 """An image that takes more than this in float32, as the network sees it, is predicted band by band."""
 
 READ_AHEAD = 4
