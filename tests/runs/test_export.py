@@ -59,17 +59,20 @@ def test_a_package_carries_an_image_of_the_data_set_only_when_asked(run, data, t
     assert carried == include
 
 
-def test_what_a_file_cannot_do_is_said(run):
-    labelling = dataclasses.replace(run.labelling, task="instances")
-    data = dataclasses.replace(run.config.data, labelling=labelling, spacing=(2.0, 1.0))
+def test_what_a_file_cannot_do_is_said_unless_the_run_is_in_it(run, tmp_path):
+    data = dataclasses.replace(run.config.data, spacing=(2.0, 1.0))
     model = dataclasses.replace(run.config.model, dtype="bfloat16")
     other = dataclasses.replace(run, config=dataclasses.replace(run.config, data=data, model=model))
-    assert module._notes(run) == []
-    assert module._notes(other) == [
+    made = export_run(other, tmp_path / "cells.onnx", format="onnx", quiet=True)
+    assert made.difference < 1e-5
+    assert made.notes == (
         "The network was trained in bfloat16; the file computes in float32.",
         "The file takes volumes with a spacing of 2 × 1: it does not resample others.",
-        "The file gives the maps that objects are found in, not the objects.",
-    ]
+    )
+    assert export_run(other, tmp_path / "cells.safetensors", format="safetensors", quiet=True).notes == ()
+    objects = dataclasses.replace(data, labelling=dataclasses.replace(run.labelling, task="instances"), spacing=())
+    other = dataclasses.replace(run, config=dataclasses.replace(run.config, data=objects))
+    assert module._notes(other) == ["The file gives the maps that objects are found in, not the objects."]
 
 
 # What is refused

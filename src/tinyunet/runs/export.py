@@ -92,7 +92,7 @@ def export_run(
         exported = write(temporary, run, label)
         size = temporary.stat().st_size
         comparisons = tuple(compare(run, exported, images, progress=display.count))
-        made = Export(path, size, comparisons, tuple(_notes(run)))
+        made = Export(path, size, comparisons, () if format == "safetensors" else tuple(_notes(run)))
         if not made.difference <= TOLERANCE:  # so written, it catches nan too
             raise ParityError(
                 f"{path} is not written: its probabilities differ from the run's by {made.difference:.2g}, and "
