@@ -23,7 +23,7 @@ TOLERANCE = 1e-4
 """The largest difference between a probability of the run and one of its export."""
 
 LEAST_EQUAL = 0.999
-"""The least part of the pixels of an image with equal labels: classes that are as good as equally probable may differ."""
+"""The least part of the pixels with equal labels: where two classes are all but equally probable, they may differ."""
 
 SIZES = {2: ((61, 83), (97, 45), (129, 157)), 3: ((9, 21, 31), (17, 33, 23), (11, 45, 27))}
 """Of images that are made up, by axes of space: odd, so that all of padding and cropping is needed."""
