@@ -11,15 +11,15 @@ import numpy as np
 from benchmarks.measure import machine
 from benchmarks.present import Cell, Table, add_output_options, present
 from tinyunet.export.onnxfile import open_onnx
-from tinyunet.runs.exporters import WRITERS, Label
+from tinyunet.runs.exporters import WRITERS, Label, channels_first, channels_last
 from tinyunet.runs.parity import Comparison, Exported, compare, cut_out_images
 from tinyunet.runs.run import Run, load
 
 
 def by_onnx_runtime(path: Path) -> Exported:
-    """The probabilities of a file, by ONNX Runtime on the CPU."""
+    """The results of a file, by ONNX Runtime on the CPU."""
     compute = open_onnx(path.read_bytes())
-    return _channels_last(lambda image: compute(image)["probabilities"])
+    return lambda image: channels_last(compute(channels_first(image)))
 
 
 def by_openvino(path: Path) -> Exported:
@@ -28,18 +28,16 @@ def by_openvino(path: Path) -> Exported:
 
     # The precision is said because on some processors bfloat16 is what it takes by itself.
     model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return _channels_last(lambda image: model([image])["probabilities"])
+    names = [output.any_name for output in model.outputs]
+
+    def exported(image: np.ndarray) -> dict[str, np.ndarray]:
+        found = model([channels_first(image)])
+        return channels_last({name: found[name] for name in names})
+
+    return exported
 
 
 RUNTIMES: Mapping[str, Callable[[Path], Exported]] = {"ONNX Runtime": by_onnx_runtime, "OpenVINO": by_openvino}
-
-
-def _channels_last(compute: Callable[[np.ndarray], np.ndarray]) -> Exported:
-    def exported(image: np.ndarray) -> np.ndarray:
-        first = np.moveaxis(image, -1, 0)[np.newaxis].astype(np.float32)
-        return np.moveaxis(compute(np.ascontiguousarray(first))[0], 0, -1)
-
-    return exported
 
 
 def measure(

@@ -72,7 +72,7 @@ def test_weights_that_do_not_fit_are_named(run, tmp_path, capsys):
 def test_an_export_that_differs_is_our_fault(run, tmp_path, capsys, monkeypatch):
     def wrong(path, run, label):
         path.write_bytes(b"x")
-        return lambda image: np.zeros((*image.shape[:-1], 2), np.float32)
+        return lambda image: {"probabilities": np.zeros((*image.shape[:-1], 2), np.float32)}
 
     monkeypatch.setattr(module, "WRITERS", {"onnx": (".onnx", wrong)})
     assert tiny.command("export", run, "--format", "onnx", "--out", tmp_path / "cells.onnx") == 1

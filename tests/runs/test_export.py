@@ -59,34 +59,48 @@ def test_a_package_carries_an_image_of_the_data_set_only_when_asked(run, data, t
     assert carried == include
 
 
-def test_what_a_file_cannot_do_is_said(run):
-    labelling = dataclasses.replace(run.labelling, task="instances")
-    data = dataclasses.replace(run.config.data, labelling=labelling, spacing=(2.0, 1.0))
+def test_what_a_file_cannot_do_is_said_unless_the_run_is_in_it(run, tmp_path):
+    data = dataclasses.replace(run.config.data, spacing=(2.0, 1.0))
     model = dataclasses.replace(run.config.model, dtype="bfloat16")
     other = dataclasses.replace(run, config=dataclasses.replace(run.config, data=data, model=model))
-    assert module._notes(run) == []
-    assert module._notes(other) == [
+    made = export_run(other, tmp_path / "cells.onnx", format="onnx", quiet=True)
+    assert made.difference < 1e-5
+    assert made.notes == (
         "The network was trained in bfloat16; the file computes in float32.",
         "The file takes volumes with a spacing of 2 × 1: it does not resample others.",
-        "The file gives the maps that objects are found in, not the objects.",
-    ]
+    )
+    assert export_run(other, tmp_path / "cells.safetensors", format="safetensors", quiet=True).notes == ()
+    objects = dataclasses.replace(data, labelling=dataclasses.replace(run.labelling, task="instances"), spacing=())
+    other = dataclasses.replace(run, config=dataclasses.replace(run.config, data=objects))
+    assert module._notes(other) == ["The file gives the maps that objects are found in, not the objects."]
 
 
 # What is refused
 
 
-def test_a_file_that_computes_something_else_is_not_written(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "added", "text"),
+    [
+        ("probabilities", np.float32(2e-4), r"by 0\.0002, and 0\.0001 is allowed; .* on 100 % of"),
+        (
+            "labels",
+            1,
+            r"and 0\.0001 is allowed; its labels equal the run's on 0 % of the pixels, and 99\.9 % is wanted\.",
+        ),
+    ],
+)
+def test_a_file_that_computes_something_else_is_not_written(run, tmp_path, monkeypatch, name, added, text):
     suffix, write = WRITERS["onnx"]
 
     def wrong(path, run, label):
         exported = write(path, run, label)
-        return lambda image: exported(image) + np.float32(2e-4)
+        return lambda image: exported(image) | {name: exported(image)[name] + added}
 
     monkeypatch.setattr(module, "WRITERS", {"onnx": (suffix, wrong)})
     path = tmp_path / "cells.onnx"
     path.write_bytes(b"the old one")
     with pytest.raises(
-        ParityError, match=r"cells\.onnx is not written: .* differ from the run's by 0\.0002, and 0\.0001"
+        ParityError, match=rf"cells\.onnx is not written: its probabilities differ from the run's .*{text}"
     ):
         export_run(run, path, format="onnx", overwrite=True, quiet=True)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("cells.onnx", b"the old one")]

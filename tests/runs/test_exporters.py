@@ -8,12 +8,11 @@ import pytest
 from reference import tiny
 from reference.untrained import untrained_run
 
-from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.errors import ConfigError, ParityError
 from tinyunet.export.graph import onnx_package
 from tinyunet.export.onnxfile import open_onnx
 from tinyunet.runs import exporters as module
-from tinyunet.runs.exporters import WRITERS, Label, pipeline_of
+from tinyunet.runs.exporters import WRITERS, Label
 from tinyunet.runs.parity import telling_images
 from tinyunet.runs.run import load
 
@@ -30,16 +29,14 @@ def expected(run):
     return run.probabilities(IMAGE)
 
 
-def with_labelling(run, labelling):
-    data = dataclasses.replace(run.config.data, labelling=labelling)
-    return dataclasses.replace(run, config=dataclasses.replace(run.config, data=data))
-
-
 @pytest.mark.parametrize("format", WRITERS)
 def test_what_was_written_computes_what_the_run_does(run, expected, format, tmp_path):
     label = Label(name="cells", licence="CC0-1.0", images=(tiny.picture(1)[0][..., np.newaxis],))
     exported = WRITERS[format][1](tmp_path / "file", run, label)
-    np.testing.assert_allclose(exported(IMAGE), expected, atol=1e-5)
+    found = exported(IMAGE)
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
+    if format != "safetensors":
+        np.testing.assert_array_equal(found["labels"], run.labelling.decode(run.predict(IMAGE)))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -110,23 +107,3 @@ def test_a_package_carries_the_first_image_in_which_something_is_found(run, tmp_
 def test_a_package_of_a_network_that_finds_nothing_is_refused(run, images, text, tmp_path):
     with pytest.raises(ConfigError, match=text):
         WRITERS["bioimageio"][1](tmp_path / "a.zip", nothing_found(run), Label(name="cells", images=images))
-
-
-@pytest.mark.parametrize(
-    ("classes", "kind", "values"),
-    [
-        ((7, -2), "ids", (7, -2)),
-        ((0, 2**40), "ids", (0, 1)),
-        ((0x00FF00, 0x0000FF), "rgb", (0, 1)),
-    ],
-)
-def test_labels_are_the_values_of_masks_where_those_are_whole_numbers_of_32_bits(run, classes, kind, values):
-    infos = tuple(ClassInfo(name, value, "#000000") for name, value in zip("ab", classes, strict=True))
-    assert pipeline_of(with_labelling(run, Labelling("semantic", infos, kind=kind))).values == values
-
-
-def test_objects_are_given_as_the_maps_that_they_are_found_in(run):
-    pipeline = pipeline_of(with_labelling(run, dataclasses.replace(run.labelling, task="instances")))
-    assert pipeline.outputs == ("probabilities", "foreground", "core")
-    assert (pipeline.names, pipeline.maps["foreground"]) == (("background", "rim", "core"), (1, 2))
-    assert pipeline.facts["objects"]["core_probability"] == 0.5

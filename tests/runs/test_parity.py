@@ -6,7 +6,8 @@ from reference import tiny
 from reference.untrained import untrained_run
 
 from tinyunet.errors import DataError
-from tinyunet.runs.parity import LARGEST, SIZES, Whole, compare, cut_out_images, made_up, made_up_images
+from tinyunet.runs.parity import LARGEST, SIZES, Whole, _compare, compare, cut_out_images, made_up, made_up_images
+from tinyunet.runs.pipeline import pipeline_of
 
 
 @pytest.fixture(scope="module")
@@ -36,19 +37,36 @@ def test_what_differs_is_found(run, whole):
     def wrong_in_one_pixel(raw):
         found = whole(raw)
         found[5, 6] = found[5, 6, ::-1].copy()
-        return found
+        return {"probabilities": found}
 
-    expected = np.abs(wrong_in_one_pixel(image) - whole(image)).max()
-    (same,) = compare(run, whole, [image], progress=lambda *facts: told.append(facts))
+    expected = np.abs(wrong_in_one_pixel(image)["probabilities"] - whole(image)).max()
+    (same,) = compare(run, whole.results, [image], progress=lambda *facts: told.append(facts))
     (other,) = compare(run, wrong_in_one_pixel, [image], progress=lambda *facts: None)
     assert (same.shape, same.difference, same.equal) == ((37, 37), 0, 1)
     assert told == [(1, "37 × 37")]
     assert (other.difference, other.equal) == (pytest.approx(expected), 1 - 1 / 37**2)
 
 
+def test_labels_and_maps_are_compared_themselves(run, whole):
+    image = tiny.picture(3)[0][..., np.newaxis]
+
+    def wrong_labels(raw):
+        return whole.results(raw) | {"labels": whole.results(raw)["labels"] // 255}
+
+    (found,) = compare(run, wrong_labels, [image], progress=lambda *facts: None)
+    assert found.difference == 0
+    assert found.equal == np.mean(whole.results(image)["labels"] == 0) < 1
+    data = dataclasses.replace(run.config.data, labelling=dataclasses.replace(run.labelling, task="instances"))
+    objects = dataclasses.replace(run, config=dataclasses.replace(run.config, data=data))
+    probabilities = np.full((2, 2, 3), 1 / 3, np.float32)
+    expected = {"probabilities": probabilities, "foreground": 2 * probabilities[..., 0], "core": probabilities[..., 0]}
+    assert pipeline_of(objects).outputs == tuple(expected)
+    assert _compare(expected | {"core": probabilities[..., 0] + 0.25}, expected).difference == pytest.approx(0.25)
+
+
 def test_what_is_no_number_differs_without_bound(run, whole):
     def broken(raw):
-        return np.where(np.arange(2) > 0, np.float32(np.nan), whole(raw))
+        return {"probabilities": np.where(np.arange(2) > 0, np.float32(np.nan), whole(raw))}
 
     (found,) = compare(run, broken, [tiny.picture(3)[0][..., np.newaxis]], progress=lambda *facts: None)
     assert found.difference == np.inf
@@ -56,8 +74,8 @@ def test_what_is_no_number_differs_without_bound(run, whole):
 
 def test_an_export_of_another_shape_is_an_error(run, whole):
     image = tiny.picture(3)[0][..., np.newaxis]
-    with pytest.raises(ValueError, match=r"gives shape \(31, 32, 2\) where the run gives \(32, 32, 2\)"):
-        compare(run, lambda raw: whole(raw)[1:], [image], progress=lambda *facts: None)
+    with pytest.raises(ValueError, match=r"gives probabilities of shape \(31, 32, 2\), and the run \(32, 32, 2\)"):
+        compare(run, lambda raw: {"probabilities": whole(raw)[1:]}, [image], progress=lambda *facts: None)
 
 
 @pytest.mark.parametrize("shape", [*SIZES[2], *SIZES[3]])

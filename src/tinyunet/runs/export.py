@@ -10,7 +10,7 @@ from tinyunet.export.graph import onnx_package
 from tinyunet.runs.display import Display
 from tinyunet.runs.exporters import WRITERS, Label
 from tinyunet.runs.folder import WEIGHTS
-from tinyunet.runs.parity import TOLERANCE, Comparison, compare, cut_out_images, made_up_images
+from tinyunet.runs.parity import LEAST_EQUAL, TOLERANCE, Comparison, compare, cut_out_images, made_up_images
 from tinyunet.runs.run import Run, load
 
 
@@ -35,6 +35,11 @@ class Export:
         """The largest between a probability of the run and one of the file."""
         return max(comparison.difference for comparison in self.comparisons)
 
+    @property
+    def equal(self) -> float:
+        """The least part of the pixels of an image with equal labels."""
+        return min(comparison.equal for comparison in self.comparisons)
+
 
 def export_run(
     run: Run | str | Path,
@@ -51,7 +56,7 @@ def export_run(
     """Writes a run as a file for other programs, and compares what it computes with the run.
 
     The comparison is over three images of odd sizes, each as one piece. A file that differs by more than 1e-4 in any
-    probability is not written.
+    probability, or in the labels of more than a thousandth of the pixels, is not written.
 
     Args:
         run: A run, its folder, or its `model.safetensors`; folds go into one file, which gives their mean.
@@ -92,11 +97,12 @@ def export_run(
         exported = write(temporary, run, label)
         size = temporary.stat().st_size
         comparisons = tuple(compare(run, exported, images, progress=display.count))
-        made = Export(path, size, comparisons, tuple(_notes(run)))
-        if not made.difference <= TOLERANCE:  # so written, it catches nan too
+        made = Export(path, size, comparisons, () if format == "safetensors" else tuple(_notes(run)))
+        if not (made.difference <= TOLERANCE and made.equal >= LEAST_EQUAL):  # so written, it catches nan too
             raise ParityError(
                 f"{path} is not written: its probabilities differ from the run's by {made.difference:.2g}, and "
-                f"{TOLERANCE:g} is allowed."
+                f"{TOLERANCE:g} is allowed; its labels equal the run's on {100 * made.equal:.4g} % of the pixels, and "
+                f"{100 * LEAST_EQUAL:g} % is wanted."
             )
     return made
 

@@ -5,22 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
-from tinyunet import __version__
 from tinyunet.errors import ConfigError, ParityError
 from tinyunet.evaluation.display import to_display
 from tinyunet.evaluation.overlay import object_colors, overlay
 from tinyunet.export.bioimageio import Card, read_package, write_bioimageio
 from tinyunet.export.onnxfile import open_onnx, write_onnx
-from tinyunet.export.pipeline import LARGEST_LABEL, Pipeline
 from tinyunet.export.stablehlo import open_stablehlo, write_stablehlo
-from tinyunet.objects.target import CORE, RIM
-from tinyunet.runs.config import config_to_dict
 from tinyunet.runs.parity import Exported, Whole, telling_images
+from tinyunet.runs.pipeline import pipeline_of
 from tinyunet.runs.run import Run, load
 from tinyunet.runs.weights import write_weights
 
@@ -46,34 +42,6 @@ class Label:
     images: tuple[Shaped[np.ndarray, "*space c"], ...] = ()
 
 
-def pipeline_of(run: Run, *, licence: str = "") -> Pipeline:
-    """All that lies between the pixels of a file and the answer of a run."""
-    labelling = run.labelling
-    values: tuple[int, ...] = tuple(range(labelling.num_classes))
-    if labelling.kind != "rgb" and all(abs(c.value) <= LARGEST_LABEL for c in labelling.classes):
-        values = tuple(c.value for c in labelling.classes)
-    facts: dict[str, Any] = {
-        "version": __version__,
-        "licence": licence or None,
-        "labelling": labelling.to_dict(),
-        "spacing": list(run.config.data.spacing),
-    }
-    if run.finds_objects:
-        facts["objects"] = config_to_dict(run.config.objects)
-    return Pipeline(
-        model=run.config.model,
-        members=(run.variables, *run.others),
-        dimensions=run.dimensions,
-        channels=run.channels,
-        normalisation=run.normalisation,
-        names=run.classes,
-        temperature=run.temperature,
-        values=None if run.finds_objects else values,
-        maps={"foreground": (RIM, CORE), "core": (CORE,)} if run.finds_objects else {},
-        facts=facts,
-    )
-
-
 def _onnx(path: Path, run: Run, label: Label) -> Exported:
     write_onnx(path, pipeline_of(run, licence=label.licence))
     return _by_onnx(path.read_bytes())
@@ -81,22 +49,43 @@ def _onnx(path: Path, run: Run, label: Label) -> Exported:
 
 def _by_onnx(content: bytes) -> Exported:
     compute = open_onnx(content)
-    return lambda image: np.moveaxis(compute(_channels_first(image))["probabilities"][0], 0, -1)
+    return lambda image: channels_last(compute(channels_first(image)))
 
 
-def _channels_first(image: Shaped[np.ndarray, "*space c"]) -> Float32[np.ndarray, "1 c *space"]:
-    return np.moveaxis(image, -1, 0)[np.newaxis].astype(np.float32)
+def channels_first(image: Shaped[np.ndarray, "*space c"]) -> Float32[np.ndarray, "1 c *space"]:
+    """An image as an ONNX file takes it.
+
+    Example:
+        >>> channels_first(np.zeros((4, 6, 3), np.uint8)).shape
+        (1, 3, 4, 6)
+    """
+    return np.ascontiguousarray(np.moveaxis(image, -1, 0)[np.newaxis], np.float32)
+
+
+def channels_last(results: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The results of an ONNX file for one image, as a run would give them.
+
+    Example:
+        >>> results = {"probabilities": np.zeros((1, 2, 4, 6)), "labels": np.zeros((1, 4, 6))}
+        >>> {name: values.shape for name, values in channels_last(results).items()}
+        {'probabilities': (4, 6, 2), 'labels': (4, 6)}
+    """
+    alone = {name: values[0] for name, values in results.items()}
+    return alone | {"probabilities": np.moveaxis(alone["probabilities"], 0, -1)}
 
 
 def _stablehlo(path: Path, run: Run, label: Label) -> Exported:
     write_stablehlo(path, pipeline_of(run, licence=label.licence))
     compute = open_stablehlo(path)
-    return lambda image: np.asarray(compute(image[np.newaxis].astype(np.float32))["probabilities"][0])
+    return lambda image: {
+        name: np.asarray(values[0]) for name, values in compute(image[np.newaxis].astype(np.float32)).items()
+    }
 
 
 def _safetensors(path: Path, run: Run, label: Label) -> Exported:
     write_weights(path, run.variables, run.config, temperature=run.temperature, others=run.others)
-    return Whole(load(path))
+    whole = Whole(load(path))
+    return lambda image: {"probabilities": whole(image)}
 
 
 def _bioimageio(path: Path, run: Run, label: Label) -> Exported:
@@ -120,7 +109,7 @@ def _test(
     """The first image in which the network finds something, and it with all results, as the file takes them."""
     for given in images or telling_images(run):
         image = run.channels.apply(given, where="The image")
-        tensors = {"image": _channels_first(image)}
+        tensors = {"image": channels_first(image)}
         results = compute(tensors["image"])
         if all(np.abs(values).max() >= LEAST_RESULT for values in results.values()):
             return image, tensors | results

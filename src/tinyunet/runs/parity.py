@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,14 @@ from tinyunet.data.sample import sample_image
 from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.runs.build import build_model, build_probabilities
 from tinyunet.runs.evaluate import choose_images
+from tinyunet.runs.pipeline import pipeline_of
 from tinyunet.runs.run import Run
 
 TOLERANCE = 1e-4
 """The largest difference between a probability of the run and one of its export."""
+
+LEAST_EQUAL = 0.999
+"""The least part of the pixels with equal labels: where two classes are all but equally probable, they may differ."""
 
 SIZES = {2: ((61, 83), (97, 45), (129, 157)), 3: ((9, 21, 31), (17, 33, 23), (11, 45, 27))}
 """Of images that are made up, by axes of space: odd, so that all of padding and cropping is needed."""
@@ -34,7 +38,7 @@ class Comparison:
 
     Attributes:
         shape: Its axes of space.
-        difference: The largest between two probabilities.
+        difference: The largest between two probabilities, or between two values of the maps of objects.
         equal: The part of the pixels with equal labels, or most probable parts of objects.
     """
 
@@ -43,8 +47,8 @@ class Comparison:
     equal: float
 
 
-Exported = Callable[[Shaped[np.ndarray, "*space c"]], Float32[np.ndarray, "*space k"]]
-"""From the pixels of a file to probabilities."""
+Exported = Callable[[Shaped[np.ndarray, "*space c"]], Mapping[str, np.ndarray]]
+"""From the pixels of a file to results by name, channels last: `probabilities`, and what else the export gives."""
 
 
 class Whole:
@@ -62,6 +66,19 @@ class Whole:
 
     def __call__(self, image: Shaped[np.ndarray, "*space c"]) -> Float32[np.ndarray, "*space k"]:
         """Probabilities of an image in the pixels of the training."""
+        return scale_probabilities(self.unscaled(image), self.run.temperature)
+
+    def results(self, image: Shaped[np.ndarray, "*space c"]) -> dict[str, np.ndarray]:
+        """All that an export may give: probabilities, labels as masks hold them or class ids, and maps of objects."""
+        plain, pipeline = self.unscaled(image), pipeline_of(self.run)
+        found = {"probabilities": scale_probabilities(plain, self.run.temperature)}
+        found |= {name: plain[..., list(places)].sum(-1) for name, places in pipeline.maps.items()}
+        if pipeline.values is not None:
+            found["labels"] = np.array(pipeline.values)[plain.argmax(-1)]
+        return found
+
+    def unscaled(self, image: Shaped[np.ndarray, "*space c"]) -> Float32[np.ndarray, "*space k"]:
+        """Probabilities before temperature scaling."""
         used = self.run.channels.apply(image, where="The image").astype(np.float32)  # as much as a file is given
         pixels = normalise(used, self.run.normalisation)
         space = pixels.shape[:-1]
@@ -74,8 +91,7 @@ class Whole:
         inside = np.ones((*wide.shape[:-1], 1), bool)
         members = [np.asarray(self.forward(each, wide, inside)[0]) for each in (self.run.variables, *self.run.others)]
         mean = sum(members[1:], start=members[0]) / np.float32(len(members))
-        found = mean[tuple(slice(size) for size in space)]
-        return scale_probabilities(found, self.run.temperature)
+        return np.asarray(mean[tuple(slice(size) for size in space)], np.float32)
 
 
 def compare(
@@ -91,15 +107,23 @@ def compare(
     """
     whole, found = Whole(run), []
     for done, image in enumerate(images, start=1):
-        theirs, ours = exported(image), whole(image)
-        space = image.shape[:-1]
-        if theirs.shape != ours.shape:
-            raise ValueError(f"The export gives shape {theirs.shape} where the run gives {ours.shape}.")
-        difference = float(np.abs(theirs - ours).max())
-        equal = float(np.mean(theirs.argmax(-1) == ours.argmax(-1)))
-        found.append(Comparison(space, difference if np.isfinite(theirs).all() else np.inf, equal))
-        progress(done, " × ".join(map(str, space)))
+        found.append(_compare(exported(image), whole.results(image)))
+        progress(done, " × ".join(map(str, found[-1].shape)))
     return found
+
+
+def _compare(theirs: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray]) -> Comparison:
+    """What an export gives against what the run gives; an export may give less."""
+    difference = 0.0
+    for name, values in theirs.items():
+        if values.shape != ours[name].shape:
+            raise ValueError(f"The export gives {name} of shape {values.shape}, and the run {ours[name].shape}.")
+        if name != "labels":
+            far = np.abs(values - ours[name]).max()
+            difference = max(difference, float(far) if np.isfinite(far) else np.inf)
+    labels = "labels" if "labels" in theirs else "probabilities"
+    chosen = [each[labels] if labels == "labels" else each[labels].argmax(-1) for each in (theirs, ours)]
+    return Comparison(chosen[1].shape, difference, float(np.mean(chosen[0] == chosen[1])))
 
 
 def made_up_images(run: Run) -> list[Float32[np.ndarray, "*space c"]]:
