@@ -10,7 +10,7 @@ from tinyunet.errors import ConfigError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `train`."""
-    parser.set_defaults(trains=True)
+    parser.set_defaults(keeps_memory=True)
     parser.add_argument("data", metavar="DATA", type=Path, nargs="?", help="folder with images/ and masks/")
     parser.add_argument("--out", metavar="RUN", type=Path, help="the run folder to make")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped or killed")

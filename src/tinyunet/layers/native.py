@@ -10,7 +10,7 @@ Which path computes what:
 | everything else | XLA | XLA |
 
 On any other backend, and in bfloat16, all is XLA's. Values and gradients are those of XLA within float32 rounding.
-`TINYUNET_NATIVE=off` in the environment turns the kernels off.
+`TINYUNET_NATIVE=off` in the environment turns the kernels off, and so does `without_kernels` for what is traced in it.
 """
 
 import os
@@ -43,6 +43,27 @@ def instruction_set() -> str | None:
     except ImportError:
         return None
     return str(tinyunet_native.load())
+
+
+_turned_off = ContextVar("_turned_off", default=False)
+
+
+@contextmanager
+def without_kernels() -> Iterator[None]:
+    """What is traced inside is computed by XLA alone, as if the kernels were not installed.
+
+    A function that `jax.jit` has compiled already stays as it is: give `jax.jit` a function of its own.
+
+    Example:
+        >>> with without_kernels():
+        ...     covers(jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 2)), "same")
+        False
+    """
+    before = _turned_off.set(True)
+    try:
+        yield
+    finally:
+        _turned_off.reset(before)
 
 
 _mesh: ContextVar[Mesh | None] = ContextVar("mesh", default=None)
@@ -88,6 +109,7 @@ def covers(x: Array, kernel: Array, padding: str | None) -> bool:
         and 0 not in (*x.shape, *kernel.shape)
         and (padding != "valid" or all(n >= k for n, k in zip(space, window, strict=True)))
         and jax.default_backend() == "cpu"
+        and not _turned_off.get()
         and instruction_set() is not None
     )
 
