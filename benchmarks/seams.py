@@ -18,7 +18,8 @@ from tinyunet.data.sample import sample_image
 from tinyunet.evaluation.matching import aligned, object_counts
 from tinyunet.objects.decode import decode_objects
 from tinyunet.objects.target import ObjectConfig
-from tinyunet.prediction.predict import Forward, predict_probabilities
+from tinyunet.prediction.batches import Forward
+from tinyunet.prediction.predict import predict_probabilities
 from tinyunet.prediction.tiles import TileSpec, plan_grid
 from tinyunet.runs.build import build_model, build_probabilities
 from tinyunet.runs.run import Run, load

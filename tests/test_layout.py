@@ -27,6 +27,7 @@ FREE_TESTS = {
     "test_examples.py",
     "test_docs.py",
     "test_benchmarks.py",
+    "test_devices.py",
 }
 
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core"}

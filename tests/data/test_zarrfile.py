@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import zarrs
 
-from tinyunet.data.header import Geometry, Header, Unreadable
+from tinyunet.data.header import Geometry, Header
 from tinyunet.data.masks import read_mask
 from tinyunet.data.readers import read_header, read_image
 from tinyunet.data.zarrarray import files_inside
-from tinyunet.data.zarrfile import Axis, decode_zarr, encode_zarr, zarr_axes, zarr_header
+from tinyunet.data.zarrfile import Axis, decode_zarr, zarr_axes, zarr_header
 from tinyunet.errors import DataError
 
 VOLUME = np.random.default_rng(0).integers(0, 2**16, (4, 5, 7, 2)).astype(np.uint16)  # z, y, x, c
@@ -278,30 +278,7 @@ def test_a_damaged_folder_is_read_or_refused_in_one_line(tmp_path_factory, data,
         assert re.fullmatch(rf"{re.escape(str(path))} [^\n]*\.", message)
 
 
-@pytest.mark.parametrize("axes", ["yx", "zyx", "cyx", "czyx"])
-def test_what_is_encoded_is_decoded(tmp_path, axes):
-    stored, wanted = LAYOUTS[axes]
-    path = tmp_path / "a.zarr"
-    path.mkdir()
-    about = tuple(Axis(letter, "" if letter == "c" else "nanometer", k + 1.0, 2.0 * k) for k, letter in enumerate(axes))
-    encode_zarr(path, stored, about, chunk=3, name="a")
-    assert zarr_axes(path) == about
-    np.testing.assert_array_equal(decode_zarr(path)[0], wanted)
-    ome = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
-    assert ome["version"] == "0.5"
-    assert [axis["type"] for axis in ome["multiscales"][0]["axes"]] == [zarrs.KINDS.get(x, "space") for x in axes]
-    assert ome["multiscales"][0]["name"] == "a"
-
-
 def test_paths_may_be_relative_and_hold_what_an_address_may_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = zarrs.write_image(tmp_path / "a b%20?#é.zarr", VOLUME[..., 0], "zyx", version=2).relative_to(tmp_path)
     np.testing.assert_array_equal(read_image(path), VOLUME[..., :1])
-
-
-def test_empty_chunks_are_written_too(tmp_path):
-    encode_zarr(tmp_path, np.zeros((4, 4), np.uint8), (Axis("y"), Axis("x")), chunk=2)
-    assert [*files_inside(tmp_path)] == ["0/c/0/0", "0/c/0/1", "0/c/1/0", "0/c/1/1", "0/zarr.json", "zarr.json"]
-    (tmp_path / "0/c/1/0").unlink()
-    with pytest.raises(Unreadable, match="lacks the chunk 0/c/1/0"):
-        decode_zarr(tmp_path)

@@ -8,8 +8,8 @@ from reference import pipelines
 from tinyunet.data.normalise import ChannelRule, Normalisation
 from tinyunet.errors import ConfigError
 from tinyunet.export import onnxfile
-from tinyunet.export.graph import onnx_package
-from tinyunet.export.onnxfile import OPSET, onnx_model, open_onnx, write_onnx
+from tinyunet.export.graph import OPSET, onnx_package
+from tinyunet.export.onnxfile import onnx_model, open_onnx, write_onnx
 
 
 def computed(pipeline, images, path):

@@ -1,13 +1,19 @@
 import dataclasses
+import functools
 import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.compiled import quick_jit
+from reference.variables import random_variables
 
 from tinyunet.models.presets import PRESETS, ModelConfig
-from tinyunet.prediction.tiles import plan_axis, plan_grid
+from tinyunet.prediction.predict import predict_probabilities
+from tinyunet.prediction.tiles import TileSpec, plan_axis, plan_grid
 from tinyunet.runs.build import TILE_VOXELS, build_model, build_probabilities, build_tiles
 from tinyunet.training.state import initial_variables
 
@@ -45,6 +51,15 @@ def test_the_tiles_of_every_preset_are_legal(name):
 def test_the_tiles_of_every_option_are_legal():
     for config in TILED:
         check(config, *build_tiles(config, (256, 256))[:1])
+        check(config, *build_tiles(config, (256, 256), large=True)[:1])
+
+
+def test_large_images_have_larger_tiles_unless_these_gain_nothing_or_take_too_much():
+    spec, _ = build_tiles(PRESETS["tiny"], (256, 256), large=True)
+    assert spec.ladder == (256, 512, 1024)
+    for config in (dataclasses.replace(SMALL, norm="instance"), dataclasses.replace(SMALL, features=64)):
+        assert build_tiles(config, (256, 256), large=True) == build_tiles(config, (256, 256))
+    assert build_tiles(SMALL, (32, 64, 64), large=True) == build_tiles(SMALL, (32, 64, 64))
 
 
 def test_the_tiles_by_hand():
@@ -109,3 +124,37 @@ def test_networks_that_can_be_are_told_which_pixels_exist(norm, told):
     other = np.where(valid, tiles, 100 + tiles)
     same = np.allclose(probabilities(variables, tiles, valid)[:, :8], probabilities(variables, other, valid)[:, :8])
     assert same == told
+
+
+# The network itself, tile by tile and in one piece
+
+NETWORKS = [
+    dataclasses.replace(SMALL, depth=depth, upsample=upsample, convs_per_block=convs)
+    for upsample, depth, convs in (
+        *(("transpose", 1, 2), ("transpose", 3, 1), ("bilinear", 1, 2)),
+        *(("bilinear", 2, 1), ("pixel_shuffle", 1, 2), ("pixel_shuffle", 2, 1)),
+    )
+]
+SIDE = 112
+
+
+@functools.cache
+def forward_of(config):
+    """A compiled network of random weights; two sizes of tiles are all that it is compiled for."""
+    model = build_model(config, classes=3)
+    variables = random_variables(model, jnp.zeros((1, 16, 16, 1)))
+    return quick_jit(lambda tiles, valid: jax.nn.softmax(model.apply(variables, tiles, valid=valid, method="tile")))
+
+
+@settings(max_examples=5)
+@given(config=st.sampled_from(NETWORKS), size=st.tuples(*(st.integers(1, SIDE),) * 2), seed=st.integers(0, 99))
+def test_tiles_give_what_the_image_gives_in_one_piece(config, size, seed):
+    topology, _ = config.unet().topologies(2)
+    tile = -(-2 * topology.receptive_radius() // topology.multiple) * topology.multiple + 2 * topology.multiple
+    spec = TileSpec(ladder=(tile,), halo=topology.receptive_radius(), multiple=topology.multiple, batch=1)
+    image = np.random.default_rng(seed).normal(size=(*size, 1)).astype(np.float32)
+    found, whole = (
+        predict_probabilities(forward_of(config), image, dataclasses.replace(spec, ladder=(side,)), classes=3)
+        for side in (tile, SIDE)
+    )
+    assert np.abs(found - whole).max() <= 1e-5

@@ -13,7 +13,7 @@ from tinyunet.data.readers import SUFFIXES
 from tinyunet.errors import DataError
 from tinyunet.evaluation.display import to_display
 from tinyunet.evaluation.overlay import overlay
-from tinyunet.runs.predict import plan_jobs, predict_files
+from tinyunet.runs.predict import PredictOptions, plan_jobs, predict_files
 from tinyunet.runs.run import load
 
 PALETTE = [0, 0, 0, 200, 30, 30, 30, 200, 30]
@@ -91,7 +91,9 @@ def test_each_kind_of_file_has_its_own_kind_of_mask(run, tmp_path):
     for name in ("e.tif", "f.TIFF"):
         tifffile.imwrite(tmp_path / "new" / name, image)
     out = tmp_path / "out"
-    predict_files(run, plan_jobs([tmp_path / "new"], out, probabilities=True), probabilities=True, quiet=True)
+    predict_files(
+        run, plan_jobs([tmp_path / "new"], out, probabilities=True), PredictOptions(probabilities=True), quiet=True
+    )
     arrays = [f"{name}.npy" for name in "abcdef"]
     assert names(out) == sorted(["a.png", "b.png", "c.png", "d_labels.npy", "e.tif", "f.tiff", *arrays])
     expected = 255 * run.predict(image)
@@ -105,7 +107,7 @@ def test_each_kind_of_file_has_its_own_kind_of_mask(run, tmp_path):
 def test_an_overlay_shows_the_labels_on_the_image(run, images, tmp_path, monkeypatch):
     truth = tiny.picture(10)[1].astype(np.int32)
     monkeypatch.setattr(type(run), "predict", lambda self, image, **options: truth)
-    predict_files(run, plan_jobs([images / "0.png"], tmp_path / "out"), overlays=True, quiet=True)
+    predict_files(run, plan_jobs([images / "0.png"], tmp_path / "out"), PredictOptions(overlays=True), quiet=True)
     assert names(tmp_path / "out") == ["0.png", "0_overlay.png"]
     expected = overlay(to_display(tiny.picture(10)[0][..., None]), truth, run.labelling.colors)
     np.testing.assert_array_equal(tiny.pixels(tmp_path / "out/0_overlay.png"), expected)
@@ -121,7 +123,7 @@ def test_an_overlay_of_black_walls_shows_them_and_not_what_they_part(tmp_path, m
     run = load(tiny.train_tiny(data, tmp_path / "run", steps=1))
     truth = tiny.picture(0)[1].astype(np.int32)
     monkeypatch.setattr(type(run), "predict", lambda self, image, **options: truth)
-    predict_files(run, plan_jobs([data / "images/0.png"], tmp_path / "out"), overlays=True, quiet=True)
+    predict_files(run, plan_jobs([data / "images/0.png"], tmp_path / "out"), PredictOptions(overlays=True), quiet=True)
     shown = tiny.pixels(tmp_path / "out/0_overlay.png").astype(int)
     coloured = np.ptp(shown, axis=-1) > 20  # the image is grey
     np.testing.assert_array_equal(coloured, truth == 0)

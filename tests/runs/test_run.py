@@ -43,6 +43,11 @@ def test_labels_are_the_likeliest_class_of_each_pixel(run):
     assert np.abs(averaged - probabilities).max() > 1e-4
 
 
+def test_large_images_are_cut_into_larger_tiles(run):
+    assert run.tiles_for((4096, 4095)) == run.tiles
+    assert [spec.ladder[-1] for spec in (*run.tiles_for((4096, 4096)), *run.tiles)] == [1024, 1024, 512, 512]
+
+
 @pytest.mark.parametrize("tta", [False, True])
 def test_scaling_makes_probabilities_modest_and_changes_no_label(run, tta):
     image = tiny.picture(3)[0]

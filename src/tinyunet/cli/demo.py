@@ -9,7 +9,7 @@ from tinyunet.cli.main import STARTED
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `demo`."""
-    parser.set_defaults(trains=True)
+    parser.set_defaults(keeps_memory=True)
     parser.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("tinyunet-demo"), help="where (default tinyunet-demo)"
     )
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     from tinyunet.errors import ConfigError
     from tinyunet.runs.display import clock
     from tinyunet.runs.evaluate import evaluate
-    from tinyunet.runs.predict import plan_jobs, predict_files
+    from tinyunet.runs.predict import PredictOptions, plan_jobs, predict_files
     from tinyunet.runs.run import load
     from tinyunet.runs.train import train
 
@@ -53,7 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
     evaluation = evaluate(model, cells, quiet=arguments.quiet)
     print(f"4/4  Predicting the test images into {masks}")
     tests = sorted((cells / "images").glob("test*"))
-    predict_files(load(model), plan_jobs(tests, masks, overlays=True), overlays=True, quiet=arguments.quiet)
+    jobs, options = plan_jobs(tests, masks, overlays=True), PredictOptions(overlays=True)
+    predict_files(load(model), jobs, options, quiet=arguments.quiet)
 
     print(f"\n{score_text(evaluation)}\n")
     print(f"masks    {masks}")

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tinyunet.errors import TinyUNetError
 
     try:
-        if arguments.trains:
+        if arguments.keeps_memory:
             from tinyunet.runs.machine import keep_memory
 
             keep_memory()  # before anything large is imported
@@ -127,6 +127,6 @@ def parser() -> argparse.ArgumentParser:
         command = importlib.import_module(f"tinyunet.cli.{name}{'_' * keyword.iskeyword(name)}")
         text = (command.__doc__ or "").splitlines()[0]
         sub = commands.add_parser(name, parents=[shared], help=text, description=text)
-        sub.set_defaults(run=command.run, heavy=True, trains=False)
+        sub.set_defaults(run=command.run, heavy=True, keeps_memory=False)
         command.add_arguments(sub)
     return root

@@ -7,7 +7,10 @@ import numpy as np
 from jaxtyping import Float64
 
 MAX_PIXELS = 2**31
-"""The most pixels a file may claim to have: a bound on what a few hostile bytes can make us allocate."""
+"""The most pixels a file that is read whole may claim: a bound on what a few hostile bytes can make us allocate."""
+
+MAX_REGION_PIXELS = 2**44
+"""The most pixels of a file that is read by region: four million pixels along each side."""
 
 _SAME_PLACE = 0.1
 """Two grids are the same where no corner of theirs is farther apart than this part of a voxel."""
@@ -92,8 +95,11 @@ class Header:
     dtype: str
     geometry: Geometry | None = None
 
-    def check(self) -> "Header":
+    def check(self, most: int | None = None) -> "Header":
         """The header itself.
+
+        Args:
+            most: So many pixels are read; `MAX_PIXELS` by default.
 
         Raises:
             Unreadable: The pixels would be none, too many or no numbers.
@@ -104,11 +110,12 @@ class Header:
             ...
             tinyunet.data.header.Unreadable: claims 1048576 x 1048576 pixels, more than the 2147483648 that are ...
         """
+        most = MAX_PIXELS if most is None else most
         if min(*self.shape, self.channels) < 1:
             raise Unreadable(f"has no pixels: its size is {shape_text((*self.shape, self.channels))}.")
-        if math.prod(self.shape) > MAX_PIXELS:
+        if math.prod(self.shape) > most:
             raise Unreadable(
-                f"claims {shape_text(self.shape)} pixels, more than the {MAX_PIXELS} that are read; "
+                f"claims {shape_text(self.shape)} pixels, more than the {most} that are read; "
                 "cut it into smaller images."
             )
         if not self.dtype.startswith(("int", "uint", "float")):

@@ -9,16 +9,14 @@ from PIL import Image
 
 from tinyunet.data.header import Unreadable
 from tinyunet.data.labelling import Labelling
+from tinyunet.data.labelrows import tiff_metadata, write_zarr_rows
 from tinyunet.data.nifti import encode_nifti
-from tinyunet.data.readers import NIFTI_SUFFIXES, read_header, shown, stem, suffix
-from tinyunet.data.writers import replace_file, replace_folder, write_array, write_bytes
-from tinyunet.data.zarrfile import Axis, encode_zarr, zarr_axes
+from tinyunet.data.readers import NIFTI_SUFFIXES, read_header, shown, suffix
+from tinyunet.data.writers import replace_file, write_array, write_bytes
 from tinyunet.errors import DataError
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", *NIFTI_SUFFIXES, ".zarr")
 """Suffixes that labels can be written with: formats that keep every value."""
-
-_OME_UNITS = {"micrometer": "µm", "millimeter": "mm", "nanometer": "nm"}
 
 
 def write_labels(
@@ -86,7 +84,7 @@ def write_nifti(path: Path, values: Shaped[np.ndarray, "*space_and_rgb"], *, lik
 def write_zarr(
     path: Path, values: Shaped[np.ndarray, "*space_and_rgb"], *, like: Path | None = None, colours: bool = False
 ) -> None:
-    """Write an image or a volume as OME-Zarr 0.5 of one level, whole or not at all.
+    """Write an image or a volume as OME-Zarr with levels, whole or not at all; see `tinyunet.data.labelrows`.
 
     Args:
         path: Where to; a folder that exists already is replaced.
@@ -105,33 +103,12 @@ def write_zarr(
         >>> read_image(path).shape
         (2, 3, 4, 1)
     """
-    space = "zyx"[-(values.ndim - colours) :]
-    known = {} if like is None else _axes_like(like, space)
-    axes = tuple(known.get(letter, Axis(letter)) for letter in ("c" * colours + space))
-    with replace_folder(path) as temporary:
-        encode_zarr(temporary, np.moveaxis(values, -1, 0) if colours else values, axes, name=stem(path))
-
-
-def _axes_like(like: Path, space: str) -> dict[str, Axis]:
-    """What an image says of its axes of space, as OME-Zarr says it."""
-    if suffix(like) == ".zarr":  # whose plain arrays, which say nothing, are read only with the axes declared
-        return {axis.letter: axis for axis in zarr_axes(like) if axis.letter in space}
-    geometry = read_header(like).geometry
-    if geometry is None or len(geometry.spacing) != len(space):
-        return {}
-    unit = "micrometer" if geometry.affine is None else "millimeter"
-    return {letter: Axis(letter, unit, size) for letter, size in zip(space, geometry.spacing, strict=True)}
+    write_zarr_rows(path, [values], shape=values.shape, dtype=values.dtype, dimensions=values.ndim - colours, like=like)
 
 
 def _write_tiff(path: Path, values: Integer[np.ndarray, "*space_and_rgb"], *, like: Path | None, colours: bool) -> None:
     """A TIFF whose pages, if there are several, say that they are the slices of one volume, and how far apart."""
-    metadata: dict[str, object] | None = None
-    if values.ndim - colours == 3:
-        metadata = {"axes": "ZYXS"[: values.ndim]}
-        for letter, axis in ({} if like is None else _axes_like(like, "zyx")).items():
-            if axis.unit in _OME_UNITS:
-                metadata[f"PhysicalSize{letter.upper()}"] = axis.scale
-                metadata[f"PhysicalSize{letter.upper()}Unit"] = _OME_UNITS[axis.unit]
+    metadata = tiff_metadata(values.shape, like) if values.ndim - colours == 3 else None
     with replace_file(path) as temporary:
         tifffile.imwrite(
             temporary,

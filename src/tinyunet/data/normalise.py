@@ -1,11 +1,13 @@
 """From stored values to what the network sees: the channels that are used, with mean 0 and standard deviation 1."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Shaped
 
+from tinyunet.data.moments import moments_of, pieces
 from tinyunet.errors import ConfigError, DataError
 
 
@@ -124,10 +126,11 @@ def normalise(image: Shaped[np.ndarray, "*space c"], normalisation: Normalisatio
     if image.shape[-1] != channels:
         raise ValueError(f"`image` must have {channels} channels as `normalisation` has, got {image.shape[-1]}.")
     result = np.zeros(image.shape, np.float32)
-    for c, (mean, std) in enumerate(zip(normalisation.mean, normalisation.std, strict=True)):
-        if std > 0:
-            # in float64: a float32 holds neither 32-bit integers nor a small contrast on a large offset
-            result[..., c] = (image[..., c].astype(np.float64) - mean) / std
+    for rows in pieces(image.shape[:-1]):
+        for c, (mean, std) in enumerate(zip(normalisation.mean, normalisation.std, strict=True)):
+            if std > 0:
+                # in float64: a float32 holds neither 32-bit integers nor a small contrast on a large offset
+                result[rows, ..., c] = (image[rows, ..., c].astype(np.float64) - mean) / std
     return result
 
 
@@ -146,10 +149,17 @@ def measure(image: Shaped[np.ndarray, "*space c"]) -> Normalisation:
         >>> measure(np.array([[[2], [4]]], np.uint8))
         Normalisation(kind='dataset', mean=(3.0,), std=(1.0,))
     """
-    channels = [image[..., c].astype(np.float64) for c in range(image.shape[-1])]
-    # rounding gives a constant channel a deviation of about 1e-17, which would be blown up to 1
-    stds = tuple(0.0 if np.ptp(x) == 0 else float(x.std()) for x in channels)
-    return Normalisation("dataset", tuple(float(x.mean()) for x in channels), stds)
+    return measure_rows(image[rows] for rows in pieces(image.shape[:-1]))
+
+
+def measure_rows(rows: Iterable[Shaped[np.ndarray, "rows *rest c"]]) -> Normalisation:
+    """`measure`, with the same bits, of an image whose rows come one after the other, as many at once as they like.
+
+    Args:
+        rows: Stored values of any real dtype; at least one row.
+    """
+    moments = moments_of(rows)
+    return Normalisation("dataset", moments.mean, moments.std)
 
 
 def has_opaque_alpha(image: Shaped[np.ndarray, "*space c"]) -> bool:

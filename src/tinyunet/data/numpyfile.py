@@ -1,12 +1,14 @@
 """NumPy files to arrays."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
 from tinyunet.data.axes import channels_last, letters_of
 from tinyunet.data.header import Header
+from tinyunet.data.regions import Box, Damage, Regions
 
 SIGNATURES = (b"\x93NUMPY",)
 
@@ -39,3 +41,42 @@ def decode_numpy(path: Path, axes: str) -> tuple[Shaped[np.ndarray, "*space c"],
         array = array.astype(np.uint8) * np.uint8(255)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return channels_last(array, letters_of(array.shape, axes)), None
+
+
+def numpy_regions(path: Path, axes: str) -> Regions:
+    """The array, read by region.
+
+    Raises:
+        Unreadable: The array has another number of axes.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    assert isinstance(array, np.memmap)
+    stored, shape, offset = array.dtype, array.shape, array.offset
+    order = "C" if array.flags.c_contiguous else "F"
+
+    def read(box: Box, damage: Damage) -> np.ndarray:
+        return mapped_part(path, box, dtype=stored, shape=shape, offset=offset, order=order)
+
+    return Regions([*letters_of(shape, axes)], shape, stored.newbyteorder("="), read, lambda: None)
+
+
+def mapped_part(
+    path: Path, box: Box, *, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, order: Any = "C"
+) -> Shaped[np.ndarray, "..."]:
+    """A part of an array that lies in a file as it would in memory.
+
+    The file is mapped for this part alone: a map that stayed would count all that was ever read as this process's.
+
+    Args:
+        path: The file.
+        box: The part.
+        dtype: Of the values, with their byte order.
+        shape: Of the array.
+        offset: Bytes before the first value.
+        order: "C" or "F".
+
+    Returns:
+        Its values in the machine's byte order.
+    """
+    array = np.memmap(path, dtype, "r", offset, shape, order)
+    return np.array(array[box], dtype.newbyteorder("="))

@@ -7,24 +7,33 @@ from pathlib import Path
 from typing import NamedTuple, SupportsInt
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Bool, Shaped, UInt8
 
-from tinyunet.data import nifti, numpyfile, raster, tiff, zarrfile
+from tinyunet.data import nifti, numpyfile, raster, tiff, tiffregions, zarrfile, zarrregions
 from tinyunet.data.header import Header, Unreadable
+from tinyunet.data.regions import Regions
 from tinyunet.errors import DataError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".npy", *NIFTI_SUFFIXES, ".zarr")
 """Suffixes of the files (and folders, of zarr) that can be read, in lower case; upper case is accepted too."""
 
-_WHOLE_AGAIN = "It is damaged or cut off: copy or export it again."
+WHOLE_AGAIN = "It is damaged or cut off: copy or export it again."
+"""What helps against damage."""
 
 
-class _Format(NamedTuple):
-    """How one family of formats is read: its header alone, and its pixels with their palette."""
+class Format(NamedTuple):
+    """How one family of formats is read: its header alone, its pixels with their palette, and parts of these.
+
+    Attributes:
+        header: From a file, and its axes as declared, to what it says.
+        decode: From the same to all pixels and their palette, if they have one.
+        regions: From the same to pixels that are read by region; None where this file cannot be, or no such file can.
+    """
 
     header: Callable[[Path, str], Header]
     decode: Callable[[Path, str], tuple[np.ndarray, np.ndarray | None]]
+    regions: Callable[[Path, str], Regions | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,12 +49,13 @@ class Stored:
     palette: UInt8[np.ndarray, "n 3"] | None
 
 
-def read_header(path: Path, *, axes: str = "") -> Header:
+def read_header(path: Path, *, axes: str = "", most: int | None = None) -> Header:
     """Read size, channels and dtype of an image without decoding its pixels.
 
     Args:
         path: A file with one of `SUFFIXES`.
         axes: Letters of the stored axes as `dataset.toml` declares them, for files that do not say them.
+        most: The most pixels that it may claim; those of `read_image` by default.
 
     Returns:
         What `read_image` would return, should the pixels be whole.
@@ -60,8 +70,8 @@ def read_header(path: Path, *, axes: str = "") -> Header:
         >>> read_header(path)
         Header(shape=(4, 6), channels=1, dtype='uint16', geometry=None)
     """
-    with _explained(path):
-        return _format(path).header(path, axes).check()
+    with explained(path):
+        return format_of(path).header(path, axes).check(most)
 
 
 def read_image(path: Path, *, axes: str = "") -> Shaped[np.ndarray, "*space c"]:
@@ -113,8 +123,8 @@ def read_stored(path: Path, *, axes: str = "") -> Stored:
         >>> read_stored(path).palette is None
         True
     """
-    with _explained(path):
-        functions = _format(path)
+    with explained(path):
+        functions = format_of(path)
         functions.header(path, axes).check()
         pixels, palette = functions.decode(path, axes)
         _check_finite(pixels)
@@ -159,10 +169,16 @@ def shown(path: Path) -> str:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn whatever goes wrong with a file into one line that names it.
 
     Decoders meet damaged and hostile files with any exception there is, so that all of them are caught.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: What goes wrong.
     """
     name = shown(path)
     try:
@@ -184,18 +200,25 @@ def _explained(path: Path) -> Iterator[None]:
 def _damaged(name: str, error: Exception) -> str:
     reason = " ".join(str(error).split()).rstrip(".")
     reason = reason if reason.isprintable() else ascii(reason)
-    return f"{name} cannot be decoded: {reason[:200] or type(error).__name__}. {_WHOLE_AGAIN}"
+    return f"{name} cannot be decoded: {reason[:200] or type(error).__name__}. {WHOLE_AGAIN}"
 
 
-def _format(path: Path) -> _Format:
-    """The functions that read a file, chosen by its first bytes; a suffix is only a promise."""
+def format_of(path: Path) -> Format:
+    """The functions that read a file, chosen by its first bytes; a suffix is only a promise.
+
+    Args:
+        path: A file with one of `SUFFIXES`.
+
+    Raises:
+        DataError: There is no such file, or it is of no format that is known.
+    """
     name = shown(path)
     if suffix(path) not in SUFFIXES:
         raise DataError(f"{name} has a suffix that is not known. Known: {', '.join(SUFFIXES)}.")
     if suffix(path) == ".zarr" and path.exists():
         if not path.is_dir():
             raise DataError(f"{name} is not a folder, as those of zarr are.")
-        return _Format(zarrfile.zarr_header, zarrfile.decode_zarr)
+        return Format(zarrfile.zarr_header, zarrfile.decode_zarr, zarrregions.zarr_regions)
     if not path.is_file():
         raise DataError(f"{name} {'is not a file' if path.exists() else 'does not exist'}.")
     with path.open("rb") as file:
@@ -211,17 +234,30 @@ def _format(path: Path) -> _Format:
 
 
 def _check_finite(pixels: Shaped[np.ndarray, "*space c"]) -> None:
-    if pixels.dtype.kind != "f":
-        return
-    wide = pixels.dtype.itemsize > 4  # more than float32 holds is refused too: it would become infinite later
-    finite = (np.abs(pixels) <= np.finfo(np.float32).max if wide else np.isfinite(pixels)).all(axis=-1)
-    if not finite.all():
+    finite = finite_pixels(pixels)
+    if finite is not None and not finite.all():
         place = place_text(np.unravel_index(np.argmin(finite), finite.shape))
         count = int(finite.size - np.count_nonzero(finite))
         raise Unreadable(
             f"holds {count} pixels that are NaN, infinite or beyond float32, the first at {place}; "
             "give them a finite value."
         )
+
+
+def finite_pixels(pixels: Shaped[np.ndarray, "*space c"]) -> Bool[np.ndarray, "*space"] | None:
+    """Where pixels are finite and within float32, beyond which they would become infinite later; None of integers.
+
+    Example:
+        >>> finite_pixels(np.array([[[1.0], [np.nan]]]))
+        array([[ True, False]])
+    """
+    if pixels.dtype.kind != "f":
+        return None
+    wide = pixels.dtype.itemsize > 4
+    finite: Bool[np.ndarray, "*space"] = (
+        np.abs(pixels) <= np.finfo(np.float32).max if wide else np.isfinite(pixels)
+    ).all(axis=-1)
+    return finite
 
 
 def place_text(place: Sequence[SupportsInt]) -> str:
@@ -241,9 +277,9 @@ def _covering(palette: UInt8[np.ndarray, "n 3"], index: int) -> UInt8[np.ndarray
     return np.concatenate([palette, np.zeros((missing, 3), np.uint8)])
 
 
-_FORMATS: dict[tuple[bytes, ...], _Format] = {
-    raster.SIGNATURES: _Format(raster.raster_header, raster.decode_raster),
-    tiff.SIGNATURES: _Format(tiff.tiff_header, tiff.decode_tiff),
-    numpyfile.SIGNATURES: _Format(numpyfile.numpy_header, numpyfile.decode_numpy),
-    nifti.SIGNATURES: _Format(nifti.nifti_header, nifti.decode_nifti),
+_FORMATS: dict[tuple[bytes, ...], Format] = {
+    raster.SIGNATURES: Format(raster.raster_header, raster.decode_raster),
+    tiff.SIGNATURES: Format(tiff.tiff_header, tiff.decode_tiff, tiffregions.tiff_regions),
+    numpyfile.SIGNATURES: Format(numpyfile.numpy_header, numpyfile.decode_numpy, numpyfile.numpy_regions),
+    nifti.SIGNATURES: Format(nifti.nifti_header, nifti.decode_nifti),
 }

@@ -43,7 +43,7 @@ def tiff_header(path: Path, axes: str = "") -> Header:
         Unreadable: The file holds more than one image, or pages that may be slices or images of their own.
     """
     with TiffFile(path, _multifile=False) as tif:
-        series, letters = _only_series(tif, axes)
+        series, letters = only_series(tif, axes)
         *space, channels = _sizes(series, letters)
         dtype = "uint8" if series.dtype == bool else str(np.dtype(series.dtype).newbyteorder("="))
         if series.keyframe.photometric == PHOTOMETRIC.PALETTE:
@@ -64,9 +64,9 @@ def decode_tiff(path: Path, axes: str = "") -> tuple[Shaped[np.ndarray, "*space 
         Unreadable: As `tiff_header`, or compressed in a way that cannot be undone without loss.
     """
     with TiffFile(path, _multifile=False) as tif:
-        series, letters = _only_series(tif, axes)
+        series, letters = only_series(tif, axes)
         page = series.keyframe
-        if page.compression not in _COMPRESSIONS or page.predictor not in _PREDICTORS or page.photometric in _TO_RGB:
+        if not decodes_itself(page):
             return _decode_with_pillow(path, series, letters)
         stored = [size for size, letter in zip(series.shape, letters, strict=True) if letter]
         array = channels_last(series.asarray().reshape(stored), "".join(letters))
@@ -75,10 +75,22 @@ def decode_tiff(path: Path, axes: str = "") -> tuple[Shaped[np.ndarray, "*space 
         return array, _palette(page) if page.photometric == PHOTOMETRIC.PALETTE else None
 
 
-def _only_series(tif: TiffFile, axes: str) -> tuple[TiffPageSeries, list[str]]:
+def decodes_itself(page: TiffPage) -> bool:
+    """Whether tifffile alone decodes the pixels of a page; those of all others go through Pillow."""
+    return page.compression in _COMPRESSIONS and page.predictor in _PREDICTORS and page.photometric not in _TO_RGB
+
+
+def only_series(tif: TiffFile, axes: str) -> tuple[TiffPageSeries, list[str]]:
     """The one image of a file and what each of its axes is: a letter of zyxc, or "" for one that is a single page.
 
     Refused where there are several images, or where a part of it is missing.
+
+    Args:
+        tif: The open file.
+        axes: Letters of the axes as declared.
+
+    Raises:
+        Unreadable: It is refused.
     """
     if not len(tif.pages):
         raise Unreadable("holds no image: it is damaged or cut off; copy or export it again.")
@@ -189,7 +201,7 @@ def _stacked(image: TiffImageFile, series: TiffPageSeries, letters: list[str]) -
     """The pixels of several pages; page by page, a shape that is refused, where channels do not lie in each pixel."""
     frames: list[np.ndarray] = []
     for page in series.pages:
-        assert page is not None  # as `_only_series` made sure of
+        assert page is not None  # as `only_series` made sure of
         image.seek(page.index)
         frames.append(pixels(image))
     array = np.stack(frames)

@@ -1,6 +1,7 @@
 """Arrays and text to files that are either whole or not there."""
 
 import errno
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -40,11 +41,9 @@ def replace_file(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-        raise DataError(f"{shown(path)} cannot be written: {reason}. {_way_out(error)}") from error
+        with explained_writing(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         with suppress(OSError):  # whatever failed first is what the user must hear of
             temporary.unlink(missing_ok=True)
@@ -75,22 +74,37 @@ def replace_folder(path: Path) -> Iterator[Path]:
     """
     temporary, old = (path.with_name(f".{secrets.token_hex(8)}.tmp") for _ in range(2))
     try:
-        temporary.mkdir()
-        yield temporary
-        if path.is_dir() and not path.is_symlink():
-            path.replace(old)
-        try:
-            temporary.replace(path)
-        except OSError:
-            if old.exists():
-                old.replace(path)
-            raise
-    except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-        raise DataError(f"{shown(path)} cannot be written: {reason}. {_way_out(error)}") from error
+        with explained_writing(path):
+            temporary.mkdir()
+            yield temporary
+            if path.is_dir() and not path.is_symlink():
+                path.replace(old)
+            try:
+                temporary.replace(path)
+            except OSError:
+                if old.exists():
+                    old.replace(path)
+                raise
     finally:
         for folder in (temporary, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def explained_writing(path: Path) -> Iterator[None]:
+    """Turns what the file system says against writing a file into one line that names it.
+
+    Args:
+        path: The file, or the folder.
+
+    Raises:
+        DataError: It cannot be written: no space, no permission, no such folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise DataError(f"{shown(path)} cannot be written: {reason}. {_way_out(error)}") from error
 
 
 def _way_out(error: OSError) -> str:
@@ -102,8 +116,13 @@ def _way_out(error: OSError) -> str:
     return "Choose a folder that you may write to."
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, lasting: bool = False) -> None:
     """Write bytes, whole or not at all.
+
+    Args:
+        path: Where to.
+        content: What.
+        lasting: Wait until the disk has them, so that a machine that loses its power does not lose them.
 
     Raises:
         DataError: The file cannot be written.
@@ -112,8 +131,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         >>> import tempfile
         >>> write_bytes(Path(tempfile.mkdtemp(), "a.bin"), b"whole")
     """
-    with replace_file(path) as temporary:
-        temporary.write_bytes(content)
+    with replace_file(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_text(path: Path, content: str) -> None:

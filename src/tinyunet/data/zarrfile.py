@@ -7,11 +7,10 @@ References:
     OME-NGFF, https://ngff.openmicroscopy.org/0.5/.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -21,7 +20,8 @@ from tinyunet.data.header import MAX_PIXELS, Geometry, Header, Unreadable, shape
 from tinyunet.data.units import micrometres
 from tinyunet.data.zarrarray import ZarrArray, check_chunks, first, numbers, read_json, table, tables, text, zarr_array
 
-_TYPES = {"channel": "c", "time": "t"}
+AXIS_TYPES = {"channel": "c", "time": "t"}
+"""What OME-Zarr calls an axis that is none of space, and our letter for it."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ def zarr_header(path: Path, axes: str = "") -> Header:
     Raises:
         Unreadable: The folder holds no array, several moments in time, or metadata that contradict one another.
     """
-    array, found, letters = _open(path, axes)
+    array, found, letters = open_zarr(path, axes)
     sizes = dict(zip(letters, array.shape, strict=True))
     dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype
     space = [letter for letter in "zyx" if letter in sizes]
     shape = tuple(sizes[letter] for letter in space)
-    header = Header(shape, sizes.get("c", 1), dtype.name, _geometry(found, space)).check()
+    header = Header(shape, sizes.get("c", 1), dtype.name, _geometry(found, space))
     if math.prod(array.chunks) > MAX_PIXELS:
         raise Unreadable(f"claims chunks of {shape_text(array.chunks)} pixels, more than are read; make them smaller.")
     return header
@@ -72,7 +72,7 @@ def decode_zarr(path: Path, axes: str = "") -> tuple[Shaped[np.ndarray, "*space 
     import tensorstore
 
     zarr_header(path, axes)
-    array, _, letters = _open(path, axes)
+    array, _, letters = open_zarr(path, axes)
     check_chunks(array, path)
     store = {"driver": "file", "path": f"{array.folder.absolute()}/"}
     try:
@@ -81,11 +81,16 @@ def decode_zarr(path: Path, axes: str = "") -> tuple[Shaped[np.ndarray, "*space 
             raise Unreadable("changed while it was read; read it again.")
         values = np.asarray(opened.read().result())
     except ValueError as error:
-        raise Unreadable(f"cannot be decoded: {_reason(error)}. Copy or export it again.") from None
+        raise Unreadable(f"cannot be decoded: {zarr_reason(error)}. Copy or export it again.") from None
     values = values.reshape([size for size, letter in zip(array.shape, letters, strict=True) if letter])
     if values.dtype == bool:
         values = values.astype(np.uint8) * np.uint8(255)
     return channels_last(values, "".join(letters)), None
+
+
+def zarr_version(path: Path) -> Literal["0.4", "0.5"]:
+    """The version of OME-Zarr that goes with the version of zarr that a folder has: 0.4 with 2, 0.5 with 3."""
+    return "0.5" if (path / "zarr.json").exists() else "0.4"
 
 
 def zarr_axes(path: Path) -> tuple[Axis, ...]:
@@ -94,67 +99,19 @@ def zarr_axes(path: Path) -> tuple[Axis, ...]:
     Raises:
         Unreadable: As `zarr_header`.
     """
-    return () if _group(path) is None else _open(path, "")[1]  # a plain array is read only with its axes declared
+    return () if _group(path) is None else open_zarr(path, "")[1]  # a plain array is read only with its axes declared
 
 
-def encode_zarr(
-    folder: Path, values: Shaped[np.ndarray, "..."], axes: tuple[Axis, ...], *, chunk: int = 128, name: str = ""
-) -> None:
-    """Write an OME-Zarr 0.5 image of one level.
+def open_zarr(path: Path, axes: str) -> tuple[ZarrArray, tuple[Axis, ...], list[str]]:
+    """The array of an image, what its axes are, and a letter for each: "" for a single slice of an image.
 
     Args:
-        folder: An empty folder.
-        values: The pixels.
-        axes: One for each axis of the values, in the order t, c, z, y, x.
-        chunk: Longest side of a chunk.
-        name: Of the image, for viewers.
+        path: The folder.
+        axes: Letters of the axes as declared.
 
     Raises:
-        OSError: It cannot be written.
+        Unreadable: As `zarr_header`.
     """
-    import tensorstore
-
-    kinds = {letter: kind for kind, letter in _TYPES.items()}
-    about = [{"name": axis.letter, "type": kinds.get(axis.letter, "space")} for axis in axes]
-    about = [one | ({"unit": axis.unit} if axis.unit else {}) for one, axis in zip(about, axes, strict=True)]
-    transformations: list[dict[str, Any]] = [{"type": "scale", "scale": [axis.scale for axis in axes]}]
-    if any(axis.shift for axis in axes):
-        transformations.append({"type": "translation", "translation": [axis.shift for axis in axes]})
-    level = {"path": "0", "coordinateTransformations": transformations}
-    image = {"name": name, "axes": about, "datasets": [level]}
-    group = {
-        "zarr_format": 3,
-        "node_type": "group",
-        "attributes": {"ome": {"version": "0.5", "multiscales": [image]}},
-    }
-    (folder / "zarr.json").write_text(json.dumps(group, indent=2), encoding="utf-8")
-    metadata = {
-        "shape": values.shape,
-        "data_type": values.dtype.name,
-        "chunk_grid": {
-            "name": "regular",
-            "configuration": {"chunk_shape": [max(1, min(size, chunk)) for size in values.shape]},
-        },
-        "codecs": [
-            {"name": "bytes", "configuration": {"endian": "little"}},
-            {"name": "zstd", "configuration": {"level": 3}},
-        ],
-        "dimension_names": [axis.letter for axis in axes],
-    }
-    spec = {
-        "driver": "zarr3",
-        "kvstore": {"driver": "file", "path": f"{folder.absolute() / '0'}/"},
-        "metadata": metadata,
-        "store_data_equal_to_fill_value": True,  # so that a chunk that is not there is one that was lost
-    }
-    try:
-        tensorstore.open(spec, create=True).result().write(values).result()
-    except ValueError as error:
-        raise OSError(_reason(error)) from None
-
-
-def _open(path: Path, axes: str) -> tuple[ZarrArray, tuple[Axis, ...], list[str]]:
-    """The array of an image, what its axes are, and a letter for each: "" for a single slice of an image."""
     attributes = _group(path)
     if attributes is None:
         array = zarr_array(path, "")
@@ -207,7 +164,7 @@ def _axes(about: dict[str, Any], level: dict[str, Any], dimensions: int) -> tupl
     if not isinstance(listed, list) or len(listed) != dimensions:
         raise Unreadable(f"names {len(listed) if isinstance(listed, list) else 0} axes of an array of {dimensions}.")
     named = [one if isinstance(one, dict) else {"name": one} for one in listed]
-    letters = [_TYPES.get(text(one.get("type", "")), text(one.get("name")).lower()) for one in named]
+    letters = [AXIS_TYPES.get(text(one.get("type", "")), text(one.get("name")).lower()) for one in named]
     if not {*"yx"} <= {*letters} <= {*"tczyx"} or len({*letters}) < len(letters):
         raise Unreadable(f"has the axes {', '.join(letters)!r}, of which only t, c, z, y and x are read, each once.")
     scales, shifts = [1.0] * dimensions, [0.0] * dimensions
@@ -235,6 +192,10 @@ def _geometry(axes: tuple[Axis, ...], space: list[str]) -> Geometry | None:
     return Geometry(known) if len(known) == len(space) else None
 
 
-def _reason(error: Exception) -> str:
-    """What tensorstore says, without the repetition of everything that it was told."""
+def zarr_reason(error: Exception) -> str:
+    """What tensorstore says, without the repetition of everything that it was told.
+
+    Args:
+        error: As it raises it.
+    """
     return " ".join(str(error).split(" [", 1)[0].split())[:200]

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from tinyunet.export.onnxfile import OPSET
+from tinyunet.export.graph import OPSET
 from tinyunet.export.pipeline import Pipeline
 
 DESCRIPTION, WEIGHTS, README, COVER = "rdf.yaml", "weights.onnx", "README.md", "cover.png"

@@ -1,12 +1,20 @@
 """An ONNX graph while it grows: values have names, a node turns some into another, weights are constants."""
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
+from tinyunet import __version__
 from tinyunet.errors import ConfigError
+
+OPSET = 21
+"""Version of the operators: the newest in which onnxruntime-web has all that computes on pixels in WebGPU.
+
+In 22, pooling and transposed convolution have no kernels there, and every map would go to the CPU and back.
+"""
 
 
 def onnx_package(name: str = "onnx") -> ModuleType:
@@ -26,7 +34,7 @@ def onnx_package(name: str = "onnx") -> ModuleType:
 
         return onnx
     except ImportError:
-        raise ConfigError(f"Exporting to ONNX needs the package {name}: pip install 'tinyunet[onnx]'.") from None
+        raise ConfigError(f"ONNX needs the package {name}: pip install 'tinyunet[onnx]'.") from None
 
 
 class Graph:
@@ -93,6 +101,28 @@ class Graph:
         """
         stop = ends if isinstance(ends, str) else self.integers(*ends)
         return self.add("Slice", value, self.integers(*starts), stop, self.integers(*axes), name=name)
+
+    def model(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+        """The graph as an `onnx.ModelProto`.
+
+        Args:
+            inputs: What `value_of` gives of every value that comes from outside.
+            outputs: The same of those that go there.
+        """
+        helper = self._onnx.helper
+        operators = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(
+            helper.make_graph(self.nodes, "tinyunet", list(inputs), list(outputs), self.constants),
+            opset_imports=operators,
+            ir_version=helper.find_min_ir_version_for(operators),
+            producer_name="tinyunet",
+            producer_version=__version__,
+        )
+
+    def value_of(self, name: str, *shape: int | str, whole: bool = False) -> Any:
+        """What is said of a value that comes from outside or goes there: float32, or whole numbers of 32 bits."""
+        kind = self._onnx.TensorProto.INT32 if whole else self._onnx.TensorProto.FLOAT
+        return self._onnx.helper.make_tensor_value_info(name, kind, list(shape))
 
     def _fresh(self, name: str) -> str:
         count = self._names[name] = self._names.get(name, 0) + 1

@@ -6,6 +6,7 @@ Values have the paper's names, as in `tinyunet.models.unet`.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinyunet.errors import ConfigError
 from tinyunet.export import operations
 from tinyunet.export.graph import Graph
 from tinyunet.export.operations import Map
@@ -15,7 +16,15 @@ Variables = Mapping[str, Any]
 """`params`, and `batch_stats` where the network has them."""
 
 
-def add_network(graph: Graph, image: str, config: ModelConfig, variables: Variables, *, dimensions: int) -> str:
+def add_network(
+    graph: Graph,
+    image: str,
+    config: ModelConfig,
+    variables: Variables,
+    *,
+    dimensions: int,
+    valid: str | None = None,
+) -> str:
     """Adds a segmenter's network to a graph.
 
     Args:
@@ -24,13 +33,20 @@ def add_network(graph: Graph, image: str, config: ModelConfig, variables: Variab
         config: The network; the graph computes in float32 whatever its `dtype` is.
         variables: Of the segmenter.
         dimensions: Axes of space, 2 or 3.
+        valid: The name of a map (b, 1, *space) of ones inside the image and zeros outside; there every map is held at
+            zero, as by `tinyunet.models.unet.UNet`. None: the image is all there is.
 
     Returns:
         The name of the logits (b, k, *out).
+
+    Raises:
+        ConfigError: `valid` is given, and the network interpolates between pixels, some of which would be outside.
     """
+    if valid is not None and config.upsample == "bilinear":
+        raise ConfigError("A network with bilinear upsampling cannot be told in ONNX which pixels are valid.")
     network = _Network(graph, config, variables, dimensions)
     smallest = tuple(axis.smallest_size(1) for axis in network.topologies)
-    x = network.body(Map(image, smallest))
+    x = network.body(Map(image, smallest), None if valid is None else Map(valid, smallest))
     head = variables["params"]["head"]
     return operations.convolve(graph, x, head["kernel"], head["bias"], name="logits").name
 
@@ -48,21 +64,28 @@ class _Network:
         self.blocks = 0
         self.upsamplings = 0
 
-    def body(self, x: Map) -> Map:
+    def body(self, x: Map, valid: Map | None) -> Map:
         """Down, bottom, up, with skips."""
         skips = []
+        x = self._inside(x, valid)
         for stage in range(1, self.config.depth + 1):
-            e = self._block([x], name=f"e{stage}")
-            skips.append(e)
+            e = self._block([x], valid, name=f"e{stage}")
+            skips.append((e, valid))
             x = self._pool(e, stage)
-        x = self._block([x], name="b")
+            valid = None if valid is None else self._pool(valid, stage)
+        x = self._block([x], valid, name="b")
         for stage in range(self.config.depth, 0, -1):
-            u = self._upsample(x, stage)
-            e = operations.crop(self.graph, skips.pop(), u.sizes)
+            e, valid = skips.pop()
+            u = self._inside(self._upsample(x, stage), valid)
+            e = operations.crop(self.graph, e, u.sizes)
             if self.config.skip == "add":
                 u = Map(self.graph.add("Add", u.name, e.name, name=f"u{stage}_plus_e{stage}"), u.sizes)
-            x = self._block([u, e] if self.config.skip == "concat" else [u], name=f"d{stage}")
+            x = self._block([u, e] if self.config.skip == "concat" else [u], valid, name=f"d{stage}")
         return x
+
+    def _inside(self, x: Map, valid: Map | None) -> Map:
+        """A map that is zero outside the image."""
+        return x if valid is None else Map(self.graph.add("Mul", x.name, valid.name, name="inside"), x.sizes)
 
     def _steps(self, stage: int) -> tuple[int, ...]:
         """By how much the pooling after a stage, and the upsampling back to it, change each axis of space."""
@@ -72,7 +95,7 @@ class _Network:
         window = self._steps(stage)
         return x if set(window) == {1} else operations.max_pool(self.graph, x, window=window, name=f"p{stage}")
 
-    def _block(self, maps: Sequence[Map], *, name: str) -> Map:
+    def _block(self, maps: Sequence[Map], valid: Map | None, *, name: str) -> Map:
         block = f"ConvBlock_{self.blocks}"
         self.blocks += 1
         params = self.params[block]
@@ -86,6 +109,7 @@ class _Network:
             if self.config.residual and last:
                 x = self._add_shortcut(x, operations.crop(self.graph, shortcut, x.sizes), params)
             x = Map(self.graph.add("Relu", x.name, name=name if last else f"{name}_relu{i + 1}"), x.sizes)
+            x = self._inside(x, valid)
         return x
 
     def _convolve_normalise(self, x: Map, params: Variables, statistics: Variables, i: int, *, name: str) -> Map:

@@ -17,19 +17,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from tinyunet import __version__
 from tinyunet.errors import ConfigError
 from tinyunet.evaluation.temperature import FLOOR
 from tinyunet.export.borders import Border
 from tinyunet.export.graph import Graph, onnx_package
 from tinyunet.export.network import add_network
 from tinyunet.export.pipeline import Pipeline
-
-OPSET = 21
-"""Version of the operators: the newest in which onnxruntime-web has all that computes on pixels in WebGPU.
-
-In 22, pooling and transposed convolution have no kernels there, and every map would go to the CPU and back.
-"""
 
 KEY = "tinyunet"
 """The one entry of the file's metadata: JSON."""
@@ -60,24 +53,14 @@ def onnx_model(pipeline: Pipeline) -> Any:
     plain = _mean(graph, members)
     _add_results(graph, plain, pipeline)
 
-    def value(name: str, kind: Any, *shape: int | str) -> Any:
-        return onnx.helper.make_tensor_value_info(name, kind, ["batch", *shape, *pipeline.axes])
-
-    numbers, whole = onnx.TensorProto.FLOAT, onnx.TensorProto.INT32
     channels = "channels" if pipeline.takes_more_channels else pipeline.channels.used
-    kinds = {"probabilities": (numbers, len(pipeline.names)), "labels": (whole,)}
-    model = onnx.helper.make_model(
-        onnx.helper.make_graph(
-            graph.nodes,
-            "tinyunet",
-            [value("image", numbers, channels)],
-            [value(name, *kinds.get(name, (numbers,))) for name in pipeline.outputs],
-            graph.constants,
-        ),
-        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
-        ir_version=onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", OPSET)]),
-        producer_name="tinyunet",
-        producer_version=__version__,
+    features: dict[str, tuple[int, ...]] = {"probabilities": (len(pipeline.names),)}
+    model = graph.model(
+        [graph.value_of("image", "batch", channels, *pipeline.axes)],
+        [
+            graph.value_of(name, "batch", *features.get(name, ()), *pipeline.axes, whole=name == "labels")
+            for name in pipeline.outputs
+        ],
     )
     onnx.helper.set_model_props(model, {KEY: pipeline.about()})
     return model

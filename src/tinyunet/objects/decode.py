@@ -1,7 +1,7 @@
 """From probabilities of background, rim and core to objects."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float, Int, Int32
 from scipy import ndimage
 from skimage.segmentation import watershed
 
@@ -34,8 +34,41 @@ def decode_objects(probabilities: Float[np.ndarray, "*space k"], config: ObjectC
     References:
         Beucher and Meyer (1993), The morphological approach to segmentation: the watershed transformation.
     """
-    core = probabilities[..., CORE]
-    inside = foreground(probabilities)[..., 1] >= config.foreground_probability
+    return decode_core(probabilities[..., CORE], inside_objects(probabilities, config), config)
+
+
+def inside_objects(probabilities: Float[np.ndarray, "*space k"], config: ObjectConfig) -> Bool[np.ndarray, "*space"]:
+    """Which pixels belong to objects, if a seed reaches them.
+
+    Example:
+        >>> inside_objects(np.array([[0.25, 0.5, 0.25], [0.75, 0.25, 0.0]]), ObjectConfig())
+        array([ True, False])
+    """
+    return foreground(probabilities)[..., 1] >= config.foreground_probability
+
+
+def decode_core(
+    core: Float[np.ndarray, "*space"], inside: Bool[np.ndarray, "*space"], config: ObjectConfig
+) -> Int32[np.ndarray, "*space"]:
+    """`decode_objects`, of what it looks at.
+
+    What becomes of connected pixels inside depends on these alone: they may be decoded without the others, in any part
+    of the image that holds them.
+
+    Args:
+        core: Probability of the core; only those inside matter.
+        inside: Which pixels may belong to objects.
+        config: As for `decode_objects`.
+
+    Returns:
+        Ids of objects, 0 for background.
+
+    Example:
+        >>> core = np.array([[0.1, 0.9, 0.2, 0.9, 0.1]])
+        >>> inside = np.array([[True, True, True, True, False]])
+        >>> decode_core(core, inside, ObjectConfig(smallest_seed_px=1, smallest_px=1))
+        array([[1, 1, 1, 2, 0]], dtype=int32)
+    """
     seeds, count = _seeds(core, inside, config)
     pieces, number = ndimage.label(inside)
     piece_of = np.zeros(count + 1, np.intp)
@@ -92,6 +125,20 @@ def foreground(probabilities: Float[np.ndarray, "*space k"]) -> Float[np.ndarray
     """
     background = probabilities[..., BACKGROUND]
     return np.stack([background, 1 - background], axis=-1)
+
+
+def first_pixels(instances: Int32[np.ndarray, "*space"]) -> Int[np.ndarray, " n"]:
+    """Where each object is met first, row by row: the place of that pixel among all, for ids from 1 without gaps.
+
+    Example:
+        >>> first_pixels(np.array([[0, 2], [1, 2]], np.int32))
+        array([2, 1])
+    """
+    flat = instances.ravel()
+    taken = np.flatnonzero(flat)[::-1]
+    first = np.zeros(int(flat.max(initial=0)) + 1, np.int64)
+    first[flat[taken]] = taken  # of several values written to one place the last stays: the first pixel
+    return first[1:]
 
 
 def renumber(instances: np.ndarray, *, smallest_px: int = 1) -> Int32[np.ndarray, "*space"]:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-from tinyunet.prediction.predict import Forward, Progress, predict_probabilities
+from tinyunet.prediction.batches import Forward
+from tinyunet.prediction.predict import Progress, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
 
 FLIPS_AND_TURNS = tuple((flip, turns) for flip in (False, True) for turns in range(4))

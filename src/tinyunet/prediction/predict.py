@@ -1,20 +1,13 @@
 """From a callable on tiles to the probabilities or labels of an image of any size."""
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Shaped
-from numpy.typing import ArrayLike
+from jaxtyping import Float32, Int32, Shaped
 
-from tinyunet.prediction.stitch import add_blended, blend_weights, put_core
-from tinyunet.prediction.tiles import Grid, Tile, TileSpec, plan_grid, read_tile
-
-T = TypeVar("T")
-
-Forward = Callable[[Float32[np.ndarray, "n *tile c"], Bool[np.ndarray, "n *tile 1"]], ArrayLike]
-"""Tiles and the map of their valid pixels -> probabilities (n, *output, k), a NumPy or a JAX array."""
+from tinyunet.prediction.bands import Band, Reduce, Stitcher, plan_bands
+from tinyunet.prediction.batches import Forward, tile_outputs
+from tinyunet.prediction.tiles import Grid, Pixels, TileSpec, plan_grid
 
 Progress = Callable[[int, int], None]
 """Called with the tiles done and the tiles in all, after every batch."""
@@ -55,7 +48,11 @@ def predict_probabilities(
         True
     """
     _check_image(image)
-    return _stitch_probabilities(forward, image, plan_grid(image.shape[:-1], spec), classes, progress)
+    grid = plan_grid(image.shape[:-1], spec)
+    result = np.empty((*grid.shape, classes), np.float32)
+    for band, rows in predict_bands(forward, image, grid, plan_bands(grid), classes=classes, progress=progress):
+        result[band.start : band.stop] = rows
+    return result
 
 
 def predict_labels(
@@ -67,7 +64,7 @@ def predict_labels(
 ) -> Int32[np.ndarray, "*space"]:
     """The most probable class of every pixel; the first of equals.
 
-    Memory holds the labels and two batches of tiles; all classes of the whole image only when `spec.blend` is true.
+    Memory holds the labels and two batches of tiles; where tiles blend, the probabilities of a band of them too.
 
     Args:
         forward: The network, as for `predict_probabilities`, of two classes or more.
@@ -91,86 +88,84 @@ def predict_labels(
     """
     _check_image(image)
     grid = plan_grid(image.shape[:-1], spec)
-    if grid.blend:
-        probabilities = _stitch_probabilities(forward, image, grid, None, progress)
-        _check_choice(probabilities.shape[-1])
-        return np.argmax(probabilities, axis=-1).astype(np.int32)
     labels = np.empty(grid.shape, np.int32)
-    for tile, output in _outputs(forward, image, grid, None, progress):
-        _check_choice(output.shape[-1])
-        labels[tile.destination] = np.argmax(output[tile.source], axis=-1)
+    for band, rows in predict_bands(forward, image, grid, plan_bands(grid), progress=progress, reduce=choose):
+        labels[band.start : band.stop] = rows
     return labels
 
 
-def _stitch_probabilities(
-    forward: Forward,
-    image: Shaped[np.ndarray, "*space c"],
-    grid: Grid,
-    classes: int | None,
-    progress: Progress | None,
-) -> Float32[np.ndarray, "*space k"]:
-    """`predict_probabilities`, for any number of classes if `classes` is None."""
-    weights = tuple(blend_weights(axis) for axis in grid.axes) if grid.blend else ()
-    outputs = _outputs(forward, image, grid, classes, progress)
-    first = next(outputs)
-    result = np.zeros((*grid.shape, first[1].shape[-1]), np.float32)
-    for tile, output in itertools.chain([first], outputs):
-        if grid.blend:
-            add_blended(result, output, tile, weights)
-        else:
-            put_core(result, output, tile)
-    return result
+def choose(probabilities: Float32[np.ndarray, "*part k"]) -> Int32[np.ndarray, "*part"]:
+    """The most probable class of every pixel; the first of equals.
 
+    Raises:
+        ValueError: There are fewer than two classes.
 
-def _outputs(
-    forward: Forward,
-    image: Shaped[np.ndarray, "*space c"],
-    grid: Grid,
-    classes: int | None,
-    progress: Progress | None,
-) -> Iterator[tuple[Tile, Float32[np.ndarray, "*output k"]]]:
-    """Every tile with the network's output on it."""
-    done = 0
-    for tiles, probabilities in _one_ahead(_dispatched(forward, image, grid, classes)):
-        yield from zip(tiles, np.asarray(probabilities, np.float32), strict=False)  # The filling has no tiles.
-        done += len(tiles)
-        if progress is not None:
-            progress(done, len(grid))
-
-
-def _dispatched(
-    forward: Forward, image: Shaped[np.ndarray, "*space c"], grid: Grid, classes: int | None
-) -> Iterator[tuple[list[Tile], ArrayLike]]:
-    """Batches of tiles with what `forward` returned for them, which JAX may still be computing."""
-    tiles = iter(grid)
-    while chosen := list(itertools.islice(tiles, grid.batch)):
-        probabilities = forward(*_read_batch(image, grid, chosen))
-        _check_output(np.shape(probabilities), (grid.batch, *grid.output_shape), classes)
-        yield chosen, probabilities
-
-
-def _one_ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each after the next one has been made.
-
-    JAX returns from a call before its result is there; only turning the result into a NumPy array waits. So the next
-    batch is cut and handed over while the last one is being computed.
+    Example:
+        >>> choose(np.array([[0.25, 0.75], [0.5, 0.5]], np.float32))
+        array([1, 0], dtype=int32)
     """
-    made = next(items)
-    for item in items:
-        yield made
-        made = item
-    yield made
+    if probabilities.shape[-1] < 2:
+        raise ValueError(
+            f"`forward` must return two classes or more to choose labels from, got {probabilities.shape[-1]}."
+        )
+    return np.argmax(probabilities, axis=-1).astype(np.int32)
 
 
-def _read_batch(
-    image: Shaped[np.ndarray, "*space c"], grid: Grid, tiles: list[Tile]
-) -> tuple[Float32[np.ndarray, "n *tile c"], Bool[np.ndarray, "n *tile 1"]]:
-    """Tiles stacked into new arrays (JAX may still be reading those of the batch before), filled up with empty ones."""
-    pixels = np.zeros((grid.batch, *grid.tile_shape, image.shape[-1]), np.float32)
-    valid = np.zeros((grid.batch, *grid.tile_shape, 1), bool)
-    for i, tile in enumerate(tiles):
-        pixels[i], valid[i] = read_tile(image, grid, tile)
-    return pixels, valid
+def predict_bands(
+    forward: Forward,
+    image: Pixels,
+    grid: Grid,
+    bands: Sequence[Band],
+    *,
+    region: tuple[slice, ...] | None = None,
+    classes: int | None = None,
+    progress: Progress | None = None,
+    read_ahead: int = 0,
+    reduce: Reduce | None = None,
+) -> Generator[tuple[Band, Shaped[np.ndarray, "rows *rest"]], None, None]:
+    """Probabilities of one band after the other: memory holds a band of tiles, never the image.
+
+    The tiles and the batches that they are computed in are those of the whole image, whichever bands are asked for, so
+    that the same bits come of it. A tile that holds one value everywhere, and all of it inside the image, is computed
+    once for that value.
+
+    Args:
+        forward: The network, as for `predict_probabilities`.
+        image: Normalised pixels, float32, in memory or read where they are needed.
+        grid: The plan of the tiles, `plan_grid` of the image's shape.
+        bands: Some of `plan_bands`, one after the other without a gap; at least one.
+        region: What `plan_bands` was given: nothing else is computed, and rows hold this part of the other axes.
+        classes: Number of classes k that `forward` must give; None for any.
+        progress: Called after every batch, with the tiles done and those of these bands.
+        read_ahead: So many batches are cut in a thread of their own while the network computes; 0 for no thread.
+        reduce: What becomes of probabilities, pixel by pixel; None leaves them.
+
+    Yields:
+        The band and its rows: probabilities (rows, *rest, k), or what becomes of them.
+
+    Raises:
+        ValueError: As `predict_probabilities`.
+
+    Example:
+        >>> grid = plan_grid((20, 1), TileSpec(ladder=(8,), halo=2, multiple=2, batch=2))
+        >>> image = np.arange(20, dtype=np.float32).reshape(20, 1, 1)
+        >>> bands = predict_bands(lambda tiles, valid: tiles, image, grid, plan_bands(grid)[1:3])
+        >>> [(band.number, rows[:, 0, 0]) for band, rows in bands]
+        [(1, array([6., 7., 8., 9.], dtype=float32)), (2, array([10., 11., 12., 13.], dtype=float32))]
+    """
+    stitcher = Stitcher(grid, bands, region, reduce)
+    batches = tile_outputs(
+        forward, image, grid, stitcher.numbers, stitcher.wants, classes=classes, read_ahead=read_ahead
+    )
+    done = 0
+    for batch in batches:
+        for tile, output in batch:
+            stitcher.add(tile, output)
+            if (finished := stitcher.finished(tile)) is not None:
+                yield finished
+        done += len(batch)
+        if progress is not None:
+            progress(done, stitcher.tiles)
 
 
 def _check_image(image: Shaped[np.ndarray, "..."]) -> None:
@@ -180,14 +175,3 @@ def _check_image(image: Shaped[np.ndarray, "..."]) -> None:
         raise ValueError(f"`image` must be normalised to float32, got {image.dtype}.")
     if 0 in image.shape:
         raise ValueError(f"`image` must have at least one pixel and one channel, got shape {image.shape}.")
-
-
-def _check_output(shape: tuple[int, ...], leading: tuple[int, ...], classes: int | None) -> None:
-    if shape[:-1] != leading or not shape[-1] or classes not in (None, shape[-1]):
-        wanted = ", ".join(str(size) for size in (*leading, "k" if classes is None else classes))
-        raise ValueError(f"`forward` must return probabilities of shape ({wanted}), got {shape}.")
-
-
-def _check_choice(classes: int) -> None:
-    if classes < 2:
-        raise ValueError(f"`forward` must return two classes or more to choose labels from, got {classes}.")

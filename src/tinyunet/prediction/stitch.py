@@ -8,12 +8,12 @@ from jaxtyping import Float32, Shaped
 from tinyunet.prediction.tiles import Axis, Tile
 
 
-def put_core(target: Shaped[np.ndarray, "*space k"], output: Shaped[np.ndarray, "*tile k"], tile: Tile) -> None:
+def put_core(target: Shaped[np.ndarray, "..."], output: Shaped[np.ndarray, "..."], tile: Tile) -> None:
     """Copies the part of a tile's output that is kept to its place in `target`, which is changed.
 
     Args:
-        target: The whole result.
-        output: What the network made of the tile.
+        target: The whole result, (*space, k), or (*space) of what was made of k classes.
+        output: What the network made of the tile, in as many axes.
         tile: Where the tile lies.
 
     Example:

@@ -4,10 +4,26 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
+
+
+@runtime_checkable
+class Sliceable(Protocol):
+    """What is asked for its parts alone, channels last: it may lie in a file and be read as it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels along each axis of space, and channels."""
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        """The pixels of a slice with a start and a stop for each axis of space, all channels of them."""
+
+
+Pixels = Shaped[np.ndarray, "*space c"] | Sliceable
+"""An image in memory, or one that is read where it is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,15 +215,19 @@ class Grid:
         return int(np.prod([len(axis.begins) for axis in self.axes]))
 
     def __iter__(self) -> Iterator[Tile]:
-        for index in itertools.product(*(range(len(axis.begins)) for axis in self.axes)):
-            begins = [axis.begins[i] for axis, i in zip(self.axes, index, strict=True)]
-            cores = [axis.cores[i] for axis, i in zip(self.axes, index, strict=True)]
-            yield Tile(
-                index=index,
-                start=tuple(begin - axis.lost for axis, begin in zip(self.axes, begins, strict=True)),
-                source=tuple(slice(a - begin, b - begin) for (a, b), begin in zip(cores, begins, strict=True)),
-                destination=tuple(slice(a, b) for a, b in cores),
-            )
+        return map(self.tile, range(len(self)))
+
+    def tile(self, number: int) -> Tile:
+        """The tile that comes after `number` others."""
+        index = tuple(int(i) for i in np.unravel_index(number, [len(axis.begins) for axis in self.axes]))
+        begins = [axis.begins[i] for axis, i in zip(self.axes, index, strict=True)]
+        cores = [axis.cores[i] for axis, i in zip(self.axes, index, strict=True)]
+        return Tile(
+            index=index,
+            start=tuple(begin - axis.lost for axis, begin in zip(self.axes, begins, strict=True)),
+            source=tuple(slice(a - begin, b - begin) for (a, b), begin in zip(cores, begins, strict=True)),
+            destination=tuple(slice(a, b) for a, b in cores),
+        )
 
 
 def plan_grid(shape: tuple[int, ...], spec: TileSpec | Sequence[TileSpec]) -> Grid:
@@ -227,11 +247,11 @@ def plan_grid(shape: tuple[int, ...], spec: TileSpec | Sequence[TileSpec]) -> Gr
 
 
 def read_tile(
-    image: Shaped[np.ndarray, "*space c"], grid: Grid, tile: Tile
+    image: Pixels, grid: Grid, tile: Tile
 ) -> tuple[Shaped[np.ndarray, "*tile c"], Bool[np.ndarray, "*tile 1"]]:
     """Reads a tile, continued beyond the image by the grid's border rule.
 
-    Only the part of the image that the tile covers is touched, by one slice, so that the image may be a memory map.
+    Only the part of the image that the tile covers is touched, by one slice, so that the image may lie in a file.
 
     Args:
         image: The image whose grid this is.

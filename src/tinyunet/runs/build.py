@@ -24,6 +24,16 @@ from tinyunet.training.state import Variables
 TILE_SIZES = (256, 512)
 """Sizes a tile of an image may have, in pixels, before rounding to what the network takes; two make four programs."""
 
+LARGE_PIXELS = 2**24
+"""From so many pixels on, an image is cut into larger tiles: a halo of 107 pixels leaves a third of 512², but five
+eighths of 1024²."""
+
+LARGE_TILE = 1024
+"""The size of these, before rounding to what the network takes."""
+
+LARGE_FEATURES = 32
+"""The most channels of the first stage with which larger tiles are used; a map of theirs takes 128 MiB then."""
+
 TILE_STEPS = (1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0)
 """Sizes a tile of a volume may have, in training patches: close, since a voxel too many costs along three axes."""
 
@@ -63,8 +73,7 @@ def build_probabilities(model: Segmenter, *, kernels: bool = True) -> Probabilit
         model: The network.
         kernels: Whether by the kernels of `tinyunet.layers.native`, where there are any.
     """
-    unet = model.unet
-    told = unet.padding == "same" and unet.norm in LOCAL_NORMS
+    told = is_told(model)
 
     @jax.jit
     def probabilities(
@@ -77,37 +86,46 @@ def build_probabilities(model: Segmenter, *, kernels: bool = True) -> Probabilit
     return probabilities
 
 
-def build_tiles(config: ModelConfig, patch: tuple[int, ...]) -> tuple[TileSpec, ...]:
+def is_told(model: Segmenter) -> bool:
+    """Whether a network is told which pixels of a tile are valid."""
+    return model.unet.padding == "same" and model.unet.norm in LOCAL_NORMS
+
+
+def build_tiles(config: ModelConfig, patch: tuple[int, ...], *, large: bool = False) -> tuple[TileSpec, ...]:
     """How images are cut for a network, along each axis of space.
 
     Args:
         config: Of the network.
         patch: What it is trained on.
+        large: The image has `LARGE_PIXELS` or more. It makes no difference to volumes, to tiles that are blended, which
+            overlap by half whatever their size, and to wide networks.
     """
     topologies = config.unet().topologies(len(patch))
     if len(patch) == 3:
         return _volume_tiles(config, patch, topologies)
-    return tuple(_image_tiles(config, topology) for topology in topologies)
+    large = large and config.norm in LOCAL_NORMS and config.features <= LARGE_FEATURES
+    return tuple(_image_tiles(config, topology, large=large) for topology in topologies)
 
 
-def _image_tiles(config: ModelConfig, topology: Topology) -> TileSpec:
+def _image_tiles(config: ModelConfig, topology: Topology, *, large: bool) -> TileSpec:
     """Tiles large enough to throw away all that sees beyond an inner border."""
     multiple = topology.multiple
+    sizes = (*TILE_SIZES, LARGE_TILE) if large else TILE_SIZES
     if config.padding == "valid":
-        ladder = tuple(topology.smallest_size(size) for size in TILE_SIZES)
+        ladder = tuple(topology.smallest_size(size) for size in sizes)
         halo = (ladder[0] - (topology.output_size(ladder[0]) or 0)) // 2
     else:
         halo = topology.receptive_radius()
         # The largest tile keeps at least half of itself along each axis.
         scale = max(1, -(-4 * halo // TILE_SIZES[-1]))
-        ladder = tuple(-(-size * scale // multiple) * multiple for size in TILE_SIZES)
+        ladder = tuple(-(-size * scale // multiple) * multiple for size in sizes)
     whole = config.norm not in LOCAL_NORMS
     return TileSpec(
         ladder=ladder,
         halo=halo,
         multiple=multiple,
-        # A processor is kept busy by one tile; an accelerator wants several.
-        batch=1 if jax.default_backend() == "cpu" else 8,
+        # A processor is kept busy by one tile; an accelerator wants several, as many pixels as fit whatever their size.
+        batch=1 if jax.default_backend() == "cpu" else 2 if large else 8,
         border="mirror" if config.padding == "valid" else "valid-map",
         blend=whole,
         fill=whole,

@@ -81,11 +81,28 @@ class Display:
 
     def count(self, done: int, what: str) -> None:
         """After `done` things of a list, the last of them called `what`."""
-        self._bar.update(self._task, completed=done, facts=escape(what))
+        self._say(done, what)
+
+    def parts(self, before: int, what: str, done: int, total: int, *, since: float) -> None:
+        """After `done` parts of `total` of a thing called `what`, with `before` things of the list done.
+
+        Args:
+            before: Things done.
+            what: The one that is being done.
+            done: Parts of it that are done.
+            total: Parts of it, at least one.
+            since: When they began, by `time.monotonic`.
+        """
+        left = (time.monotonic() - since) * (total - done) / max(1, done)
+        self._say(before + done / total, f"{what}  {done}/{total} tiles  {clock(left)} left", whole=before)
+
+    def _say(self, done: float, facts: str, *, whole: int | None = None) -> None:
+        """Moves the bar, or writes a line if the last one is long ago."""
+        self._bar.update(self._task, completed=done, facts=escape(facts))
         now = time.monotonic()
         if self._bar.disable and not self.quiet and now - self._line >= LINE_SECONDS:
             self._line = now
-            print(f"{done}/{self.total}  {what}", file=sys.stderr, flush=True)
+            print(f"{done if whole is None else whole}/{self.total}  {facts}", file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

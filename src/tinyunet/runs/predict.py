@@ -1,6 +1,7 @@
 """Predicting files and folders into a folder."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from tinyunet import __version__
+from tinyunet.data.header import MAX_REGION_PIXELS, Header
 from tinyunet.data.labelfile import write_labels, write_nifti
+from tinyunet.data.labelrows import ROW_SUFFIXES
+from tinyunet.data.lazy import OnError, open_lazily
 from tinyunet.data.readers import NIFTI_SUFFIXES, SUFFIXES, read_header, read_image, shown, stem, suffix
+from tinyunet.data.regions import Box
 from tinyunet.data.writers import write_array, write_png, write_text
 from tinyunet.errors import DataError
 from tinyunet.evaluation.overlay import object_colors
 from tinyunet.evaluation.panel import view
 from tinyunet.objects.measure import measure_objects, table_text
+from tinyunet.prediction.predict import Progress
 from tinyunet.prediction.uncertainty import normalised_entropy
 from tinyunet.runs.display import Display
 from tinyunet.runs.run import Run
+from tinyunet.runs.stream import StreamedPrediction, is_large
 
 LOSSLESS = {kind: kind for kind in (".tif", ".tiff", ".zarr", *NIFTI_SUFFIXES)}
 """Suffix of the labels by suffix of the image, where it is not `.png`: JPEG would spoil them."""
@@ -99,28 +106,40 @@ def plan_jobs(
     return jobs
 
 
-def predict_files(
-    run: Run,
-    jobs: Sequence[Job],
-    *,
-    probabilities: bool = False,
-    overlays: bool = False,
-    uncertainty: bool = False,
-    tta: bool = False,
-    quiet: bool = False,
-) -> list[str]:
-    """Predicts every job and writes its files, each whole or not at all.
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """What is written of each image, and how it is predicted.
 
-    One file that cannot be read does not keep the others from being predicted.
-
-    Args:
-        run: The trained network.
-        jobs: What `plan_jobs` gives.
+    Attributes:
         probabilities: Write the probabilities of all classes as well, `.npy`, float32 (h, w, k).
         overlays: Write the labels drawn over the image as well, as `_overlay.png`; of a volume three slices.
         uncertainty: Write how unsure the network is as well, as `_uncertainty.png`: 0 where it is sure, 255 where all
             classes are equally probable.
         tta: Test-time augmentation.
+        region: Predict this part of every image alone, a start and a stop along each axis of space; None for all.
+        on_error: What is done about a part of an image that cannot be decoded, where images are read in parts.
+    """
+
+    probabilities: bool = False
+    overlays: bool = False
+    uncertainty: bool = False
+    tta: bool = False
+    region: Box | None = None
+    on_error: OnError = "stop"
+
+
+def predict_files(
+    run: Run, jobs: Sequence[Job], options: PredictOptions | None = None, *, quiet: bool = False
+) -> list[str]:
+    """Predicts every job and writes its files, each whole or not at all.
+
+    One file that cannot be read does not keep the others from being predicted. A large image is predicted band by band
+    (see `StreamedPrediction`) where that can be done.
+
+    Args:
+        run: The trained network.
+        jobs: What `plan_jobs` gives.
+        options: What is written, and how it is predicted; labels alone by default.
         quiet: Show no progress.
 
     Returns:
@@ -129,6 +148,7 @@ def predict_files(
     Raises:
         DataError: Every image that could not be predicted, one line each, after all the others have been.
     """
+    options = options or PredictOptions()
     problems: list[str] = []
     notes: list[str] = []
     for folder in {job.labels.parent for job in jobs}:
@@ -137,17 +157,17 @@ def predict_files(
         except OSError as error:
             raise DataError(f"The folder {folder} cannot be made: {error.strerror}; choose another --out.") from error
     with Display(len(jobs), quiet=quiet) as display:
-        for done, job in enumerate(jobs, start=1):
+        for done, job in enumerate(jobs):
+            began = time.monotonic()
+
+            def told(tiles: int, total: int, job: Job = job, done: int = done, began: float = began) -> None:
+                display.parts(done, job.image.name, tiles, total, since=began)
+
             try:
-                image = _read(run, job.image)
-                if np.ptp(image) == 0:
-                    notes.append(f"{job.image} has one value everywhere; its labels mean nothing.")
-                _predict(
-                    run, job, image, probabilities=probabilities, overlays=overlays, uncertainty=uncertainty, tta=tta
-                )
+                notes += _predict(run, job, options, told)
             except DataError as error:
                 problems += error.problems
-            display.count(done, job.image.name)
+            display.count(done + 1, job.image.name)
     if problems:
         raise DataError(*problems)
     return notes
@@ -166,31 +186,74 @@ def write_record(run: Run, out: Path) -> None:
     write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
 
 
-def _predict(
-    run: Run, job: Job, image: np.ndarray, *, probabilities: bool, overlays: bool, uncertainty: bool, tta: bool
-) -> None:
+def _predict(run: Run, job: Job, options: PredictOptions, progress: Progress) -> list[str]:
+    """Predicts one image, by region if that is asked for or worth it and can be done; notes."""
+    asked = options.region is not None or options.on_error == "fill"
+    if not asked and suffix(job.image) not in ROW_SUFFIXES:
+        return _predict_whole(run, job, options)
+    header = read_header(job.image, axes=run.config.data.axes, most=MAX_REGION_PIXELS)
+    if not asked and not is_large(header):
+        return _predict_whole(run, job, options)
+    with open_lazily(job.image, axes=run.config.data.axes, on_error=options.on_error) as image:
+        reason = _in_one_piece(run, header, options)
+        if image is None:
+            reason = "its file cannot be read in parts"
+        if image is not None and reason is None:
+            streamed = StreamedPrediction(
+                run,
+                image,
+                source=job.image,
+                labels=job.labels,
+                table=job.table if run.finds_objects else None,
+                probabilities=job.probabilities if options.probabilities else None,
+                region=options.region,
+            )
+            return streamed(progress)
+    if options.region is not None:
+        raise DataError(f"{shown(job.image)} can be predicted as a whole only, since {reason}; leave out --region.")
+    notes = [f"{shown(job.image)} was predicted as a whole in memory, since {reason}."] if is_large(header) else []
+    return [*_predict_whole(run, job, options), *notes]
+
+
+def _in_one_piece(run: Run, header: Header, options: PredictOptions) -> str | None:
+    """Why an image cannot be predicted in parts; None if it can."""
+    spacing = header.geometry.spacing if header.geometry is not None else ()
+    if run.finds_objects and options.region is not None:
+        return "an object is found with all of it in sight"
+    for name in ("tta", "overlays", "uncertainty"):
+        if getattr(options, name):
+            return f"--{name} wants all of it"
+    if run.working_shape(header.shape, spacing) != header.shape:
+        return "its spacing is not that of the training"
+    return None
+
+
+def _predict_whole(run: Run, job: Job, options: PredictOptions) -> list[str]:
+    image = _read(run, job.image)
     geometry = read_header(job.image, axes=run.config.data.axes).geometry
     spacing = geometry.spacing if geometry is not None else ()
-    if probabilities or uncertainty:
-        scores = run.probabilities(image, spacing=spacing, tta=tta)
+    if options.probabilities or options.uncertainty:
+        scores = run.probabilities(image, spacing=spacing, tta=options.tta)
         labels = run.decide(scores)
-        if probabilities:
+        if options.probabilities:
             write_array(job.probabilities, scores)
-        if uncertainty:
+        if options.uncertainty:
             _write_uncertainty(job, np.round(255 * normalised_entropy(scores)).astype(np.uint8))
     else:
-        labels = run.predict(image, spacing=spacing, tta=tta)
+        labels = run.predict(image, spacing=spacing, tta=options.tta)
     many = run.finds_objects and labels.max() >= 2**16 and job.labels.suffix == ".png"  # which holds 16 bits
     write_labels(job.labels.with_suffix(".tif") if many else job.labels, labels, run.labelling, like=job.image)
     if run.finds_objects:
         unit = geometry.unit if geometry is not None else ""
         write_text(job.table, table_text(measure_objects(labels, image, spacing=spacing, unit=unit)))
-    if overlays:
+    if options.overlays:
         plain = 1 if run.labelling.num_classes == 2 and run.labelling.boundary == run.labelling.names[0] else 0
         colors = object_colors(int(labels.max())) if run.finds_objects else run.labelling.colors
         upward = geometry is not None and geometry.affine is not None
         sides = spacing or (1.0,) * labels.ndim
         write_png(job.overlay, view(image, labels, colors, background=plain, spacing=sides, upward=upward))
+    constant = np.ptp(image) == 0
+    return [f"{job.image} has one value everywhere; its labels mean nothing."] if constant else []
 
 
 def _read(run: Run, path: Path) -> np.ndarray:

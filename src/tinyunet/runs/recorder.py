@@ -194,3 +194,31 @@ class Clock:
         elapsed = max(1e-9, now - self._began)
         self.speed = (done.step - self._first) / elapsed
         self.waiting = min(1.0, self._waited / elapsed)
+
+
+class Bystander:
+    """What a process has instead that is not the first of several: it keeps no records, and looks at nothing."""
+
+    due = False
+
+    def restore(self, state: TrainState) -> tuple[TrainState, int]:
+        """The state as it is: process 0 knows better."""
+        return state, 0
+
+    def step(self, done: Done) -> None:
+        """Nothing."""
+
+    look = save = step
+
+    def note(self, step: int, text: str) -> None:
+        """Nothing."""
+
+    def chosen(self, state: TrainState) -> Variables:
+        """The average: process 0 knows better."""
+        return dict(state.average)
+
+    def calibrated(self, done: Done, temperature: Temperature) -> None:
+        """Nothing."""
+
+    def end(self, done: Done, reason: str) -> None:
+        """Nothing."""

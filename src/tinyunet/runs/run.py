@@ -4,13 +4,14 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.errors import FlaxError
 from flax.traverse_util import flatten_dict
-from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped
+from jaxtyping import Bool, Float, Float32, Int32, Shaped
 
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
@@ -22,7 +23,7 @@ from tinyunet.objects.decode import decode_objects
 from tinyunet.prediction.augmented import predict_augmented
 from tinyunet.prediction.predict import Progress, predict_labels, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
-from tinyunet.runs.build import build_model, build_tiles, network_classes
+from tinyunet.runs.build import LARGE_PIXELS, build_tiles, network_classes
 from tinyunet.runs.config import Config
 from tinyunet.runs.engine import Engine
 from tinyunet.runs.folder import FOLDS, WEIGHTS, read_folds, read_run_config
@@ -83,6 +84,14 @@ class Run:
         """How images are cut, along each axis of space."""
         return build_tiles(self.config.model, self.config.patch)
 
+    def tiles_for(self, shape: tuple[int, ...]) -> tuple[TileSpec, ...]:
+        """How an image of so many pixels is cut: a large one into larger tiles, of which less is thrown away."""
+        return self._large_tiles if math.prod(shape) >= LARGE_PIXELS else self.tiles
+
+    @cached_property
+    def _large_tiles(self) -> tuple[TileSpec, ...]:
+        return build_tiles(self.config.model, self.config.patch, large=True)
+
     @property
     def dimensions(self) -> int:
         """Axes of space of its images: 2, or 3 of volumes."""
@@ -111,10 +120,11 @@ class Run:
             ConfigError: Test-time augmentation of a network that was trained with neither flips nor turns.
             CheckpointError: The weights are not those of the run's own configuration.
         """
-        prepared, shape = self._prepared(image, spacing)
+        prepared, shape = self.prepare(image, spacing)
         if tta or self.finds_objects or prepared.shape[:-1] != shape:
             return self.decide(self._stitched(prepared, shape, tta=tta, progress=progress))
-        return predict_labels(self._forward, prepared, self.tiles, progress=progress)
+        tiles = self.tiles_for(prepared.shape[:-1])
+        return predict_labels(self.forward, prepared, tiles, progress=progress)
 
     def decide(self, probabilities: Float[np.ndarray, "*space k"]) -> Int32[np.ndarray, "*space"]:
         """The labels that probabilities speak for: the most probable class, or the objects found in them."""
@@ -140,7 +150,7 @@ class Run:
             progress: As for `predict`.
             scaled: Whether by `temperature`, so that they mean what they say; the most probable class is the same.
         """
-        found = self._stitched(*self._prepared(image, spacing), tta=tta, progress=progress)
+        found = self._stitched(*self.prepare(image, spacing), tta=tta, progress=progress)
         return scale_probabilities(found, self.temperature) if scaled else found
 
     def _stitched(
@@ -153,7 +163,8 @@ class Run:
     ) -> Float32[np.ndarray, "*space k"]:
         """Probabilities as the network gives them, in the image's own pixels."""
         predict = self._augmented if tta else predict_probabilities
-        found = predict(self._forward, prepared, self.tiles, classes=len(self.classes), progress=progress)
+        tiles = self.tiles_for(prepared.shape[:-1])
+        found = predict(self.forward, prepared, tiles, classes=len(self.classes), progress=progress)
         return found if found.shape[:-1] == shape else resample_image(found, shape)
 
     @property
@@ -183,15 +194,21 @@ class Run:
                 f"{where} has {axes} axes of space, and the network was trained on {kinds[self.dimensions]}."
             )
 
+    def working_shape(self, shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int, ...]:
+        """Pixels along each axis at which an image is predicted: with the spacing of the training, if both have one."""
+        wanted = self.config.data.spacing
+        return resampled_shape(shape, spacing, wanted) if spacing and wanted else shape
+
     @cached_property
     def engine(self) -> Engine:
         """What computes."""
-        model = build_model(self.config.model, classes=len(self.classes))
-        return Engine(model, (self.variables, *self.others), self.runtime)
+        members = (self.variables, *self.others)
+        return Engine(self.config.model, len(self.classes), members, self.runtime)
 
-    def _forward(
+    def forward(
         self, tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]
-    ) -> Float[Array, "n *out k"]:
+    ) -> Shaped[Any, "n *out k"]:
+        """Probabilities of tiles: the mean over all networks, as they give it."""
         try:
             return self.engine(tiles, valid)
         except (AttributeError, FlaxError, TypeError, ValueError):
@@ -210,17 +227,16 @@ class Run:
                 weights = self.path / WEIGHTS if self.path.is_dir() else self.path
                 raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
 
-    def _prepared(
+    def prepare(
         self, image: Shaped[np.ndarray, "*space_and_channels"], spacing: tuple[float, ...]
     ) -> tuple[Float32[np.ndarray, "*space c"], tuple[int, ...]]:
-        """The image as the network sees it, and its shape as it is stored."""
+        """The image as the network sees it, and its shape as it is stored; arguments and errors as of `predict`."""
         pixels = image[..., np.newaxis] if image.ndim == self.dimensions else image
         if pixels.ndim != self.dimensions + 1:
             raise DataError(_WRONG_AXES[self.dimensions].format(shape=image.shape))
         shape = pixels.shape[:-1]
         pixels = self.channels.apply(pixels, where="The image")
-        wanted = self.config.data.spacing
-        if spacing and wanted and (size := resampled_shape(shape, spacing, wanted)) != shape:
+        if (size := self.working_shape(shape, spacing)) != shape:
             pixels = resample_image(pixels, size)
         return normalise(pixels, self.normalisation), shape
 
@@ -236,8 +252,9 @@ def load(path: str | Path, *, runtime: str = "auto") -> Run:
 
     Args:
         path: The folder or the file.
-        runtime: What computes: `native` for the kernels of tinyunet-native, `jax` for XLA alone; `auto` takes the
-            kernels where they are installed, once they have agreed with XLA within 1e-4 on the first tile.
+        runtime: What computes: `native` for the kernels of tinyunet-native, `onnx` for ONNX Runtime, `jax` for XLA
+            alone; `auto` takes the first of them that is installed, once it has agreed with XLA within 1e-4 on the
+            first tile.
 
     Raises:
         ConfigError: The runtime is not known or not installed.

@@ -1,0 +1,203 @@
+"""How much memory does predicting a large image take, and how fast is it? Beside MONAI's sliding window."""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import machine
+from benchmarks.present import Table, add_output_options, present
+from benchmarks.whole import TINYUNET, run
+
+SAMPLE_SECONDS = 0.1
+"""Time between two looks at the memory."""
+
+TILE = 512
+"""Pixels along a side of the pieces that an image is made of, and of its tiles in the file."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A command that has ended well.
+
+    Args:
+        seconds: From its start to its exit.
+        peak_bytes: The largest proportional set size, summed over the process and all that it started.
+    """
+
+    seconds: float
+    peak_bytes: int
+
+
+def watch(command: Sequence[str | Path]) -> Watched:
+    """Runs a command and looks at its memory again and again; Linux only.
+
+    The proportional set size counts a page that n processes share as 1/n page of each.
+
+    Raises:
+        RuntimeError: It failed; the message has the end of what it printed.
+    """
+    peak, ended = 0, threading.Event()
+    with tempfile.TemporaryFile() as output:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+
+        def look() -> None:
+            nonlocal peak
+            while not ended.wait(SAMPLE_SECONDS):
+                peak = max(peak, sum(map(proportional_bytes, tree(process.pid))))
+
+        watcher = threading.Thread(target=look)
+        watcher.start()
+        status = process.wait()
+        seconds = time.perf_counter() - began
+        ended.set()
+        watcher.join()
+        if status:
+            output.seek(0)
+            said = output.read().decode(errors="replace")[-2000:]
+            raise RuntimeError(f"{' '.join(map(str, command))} ended with status {status}:\n{said}")
+    return Watched(seconds, peak)
+
+
+def tree(process: int) -> Iterator[int]:
+    """A process and all that descend from it."""
+    yield process
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            found = children.read_text(encoding="ascii").split()
+        except OSError:  # ended in between
+            continue
+        for child in found:
+            yield from tree(int(child))
+
+
+def proportional_bytes(process: int) -> int:
+    """Its proportional set size; 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def write_mosaic(path: Path, data: Path, *, height: int, width: int) -> None:
+    """An image made of the images of a data set, each piece in one of its eight flips and turns; a TIFF in tiles.
+
+    Memory holds the pieces and one tile; the same arguments make the same image.
+
+    Args:
+        path: Where to.
+        data: A data-set folder of images of one kind.
+        height: Pixels.
+        width: Pixels.
+    """
+    import numpy as np
+    import tifffile
+
+    from tinyunet.data.folder import open_folder
+    from tinyunet.data.sample import sample_image
+
+    pieces = [sample_image(sample) for sample in open_folder(data, minimum_pairs=1).samples[:32]]
+    # mirrored at the borders, a small image fills a tile without a seam
+    pieces = [
+        np.pad(piece, [(0, max(0, TILE - size)) for size in piece.shape[:2]] + [(0, 0)], mode="symmetric")
+        for piece in pieces
+    ]
+    rng = np.random.default_rng(0)
+
+    def tiles() -> Iterator[np.ndarray]:
+        for _ in range(-(-height // TILE) * -(-width // TILE)):
+            piece = pieces[rng.integers(len(pieces))]
+            top, left = (rng.integers(size - TILE + 1) for size in piece.shape[:2])
+            cut = np.rot90(piece[top : top + TILE, left : left + TILE], rng.integers(4))
+            cut = cut[:, ::-1] if rng.integers(2) else cut
+            yield np.ascontiguousarray(cut[..., 0] if cut.shape[-1] == 1 else cut)
+
+    channels = pieces[0].shape[2:] if pieces[0].shape[-1] > 1 else ()
+    tifffile.imwrite(
+        path,
+        tiles(),
+        shape=(height, width, *channels),
+        dtype=pieces[0].dtype,
+        tile=(TILE, TILE),
+        photometric="rgb" if channels == (3,) else "minisblack",
+        compression="zlib",
+        bigtiff=True,
+        maxworkers=1,
+        metadata=None,
+    )
+
+
+def make(script: str, *arguments: str | Path | int) -> None:
+    """Runs a function of this module in a process of its own, whose memory does not stay."""
+    subprocess.run([sys.executable, "-c", script, *map(str, arguments)], check=True)
+
+
+_MOSAIC = (
+    "import sys; from pathlib import Path; from benchmarks.streaming import write_mosaic as write; a = sys.argv\n"
+    "write(Path(a[1]), Path(a[2]), height=int(a[3]), width=int(a[4]))"
+)
+_CELLS = "import sys; from tinyunet.data.synthetic import write_cells as write; write(sys.argv[1], shape=(512, 512))"
+
+
+def peers(run_folder: Path, image: Path, out: Path) -> dict[str, list[str | Path]]:
+    """What others are asked to do: the same image, a network of the same shape, a file of labels."""
+    if importlib.util.find_spec("monai") is None or importlib.util.find_spec("torch") is None:
+        return {}
+    window = [sys.executable, "-m", "benchmarks.peers.monai_window", run_folder, image, out]
+    return {"MONAI sliding window": window}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__)
+    parser.add_argument("--height", type=int, default=20_000, help="of the image, in pixels (default 20000)")
+    parser.add_argument("--width", type=int, default=20_000, help="of the image, in pixels (default 20000)")
+    parser.add_argument("--data", metavar="FOLDER", type=Path, help="images to make it of (default: drawn cells)")
+    parser.add_argument("--run", metavar="RUN", type=Path, help="a trained run (default: one step on these images)")
+    parser.add_argument("--work", metavar="DIR", type=Path, help="where files are made, and left (default: nowhere)")
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave MONAI out")
+    add_output_options(parser)
+    arguments = parser.parse_args(argv)
+    facts = machine()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary) if arguments.work is None else arguments.work
+        work.mkdir(parents=True, exist_ok=True)
+        data, trained = arguments.data or work / "cells", arguments.run or work / "run"
+        if not data.exists():
+            make(_CELLS, data)
+        if not trained.exists():
+            run([*TINYUNET, "train", data, "--out", trained, "--steps", "1", "--quiet"], cache=work / "cache")
+        image = work / f"mosaic-{arguments.height}x{arguments.width}.tif"
+        if not image.exists():
+            make(_MOSAIC, image, data, arguments.height, arguments.width)
+        commands: dict[str, list[str | Path]] = {
+            "tinyunet predict": [*TINYUNET, "predict", trained, image, "--out", work / "masks", "--quiet"]
+        }
+        if arguments.peers:
+            commands |= peers(trained, image, work / "monai.tif")
+            if len(commands) == 1:
+                print("MONAI and PyTorch are not installed: left out.", file=sys.stderr)
+        found = {name: watch(command) for name, command in commands.items()}
+    megapixels = arguments.height * arguments.width / 1e6
+    rows = tuple(
+        (name, round(one.peak_bytes / 2**20), one.seconds, megapixels / one.seconds) for name, one in found.items()
+    )
+    title = f"{arguments.height} × {arguments.width} pixels, a TIFF in tiles, from start to exit"
+    present(
+        arguments,
+        question="A large image",
+        machine=facts,
+        tables=[Table(title, ("", "peak proportional set size, MiB", "s", "megapixels/s"), rows)],
+        raw={name: {"seconds": one.seconds, "peak_bytes": one.peak_bytes} for name, one in found.items()},
+    )
+
+
+if __name__ == "__main__":
+    main()
