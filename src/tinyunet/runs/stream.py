@@ -195,7 +195,7 @@ class StreamedPrediction:
     def _write_labels(self, partial: Partial) -> None:
         """Puts the bands together, in the values of the training's masks."""
 
-        def rows() -> Iterator[Integer[np.ndarray, "rows *rest"]]:
+        def rows() -> Iterator[Integer[np.ndarray, "_rows ..."]]:
             for labels in self._kept(partial):
                 yield self.run.labelling.decode(labels.astype(np.int32))
 
@@ -229,7 +229,7 @@ class StreamedPrediction:
         partial.move(names[1], self.table)
         partial.move(names[0], self.labels)
 
-    def _kept(self, partial: Partial) -> Iterator[Shaped[np.ndarray, "rows *rest"]]:
+    def _kept(self, partial: Partial) -> Iterator[Shaped[np.ndarray, "_rows ..."]]:
         """What was kept of each band."""
         for band in self.bands:
             yield partial.get(band.number, (band.stop - band.start, *self.shape[1:]), self._dtype)
