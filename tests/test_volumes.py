@@ -70,7 +70,7 @@ def test_labels_lie_where_the_volume_does(run, scans, tmp_path):
     name = "test-000"
     assert sorted(path.name for path in out.iterdir()) == [
         "prediction.json",
-        *(f"{name}.nii.gz", f"{name}.npy", f"{name}_overlay.png", f"{name}_uncertainty.nii.gz")
+        *(f"{name}.nii.gz", f"{name}.npy", f"{name}_overlay.png", f"{name}_uncertainty.nii.gz"),
     ]
     image = nibabel.load(scans / f"images/{name}.nii.gz")
     for written in (f"{name}.nii.gz", f"{name}_uncertainty.nii.gz"):
