@@ -7,7 +7,7 @@ from reference.processes import found_by
 
 @pytest.fixture(scope="module")
 def found():
-    return found_by("four_devices.py")
+    return found_by("four_devices.py", devices=4)
 
 
 @pytest.fixture(scope="module")

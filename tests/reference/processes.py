@@ -13,10 +13,12 @@ SECONDS = 240
 """No process may take longer: what hangs is a failure."""
 
 
-def start(program, *arguments):
-    """A process that runs a program."""
+def start(program, *arguments, devices=1):
+    """A process that runs a program, on so many simulated devices."""
     environment = {
         **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "PYTHONPATH": os.pathsep.join([str(Path(tinyunet.__file__).parents[1]), str(HERE.parent)]),
     }
     line = [sys.executable, str(HERE / program), *map(str, arguments)]
@@ -33,8 +35,8 @@ def ends(*started):
     return [(process.returncode, *texts) for process, texts in zip(started, said, strict=True)]
 
 
-def found_by(program, *arguments):
+def found_by(program, *arguments, devices=1):
     """What a program prints as JSON."""
-    ((status, text, errors),) = ends(start(program, *arguments))
+    ((status, text, errors),) = ends(start(program, *arguments, devices=devices))
     assert status == 0, errors
     return json.loads(text.splitlines()[-1])

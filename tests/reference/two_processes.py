@@ -7,8 +7,6 @@ import os
 import signal
 import sys
 
-os.environ["JAX_PLATFORMS"] = "cpu"
-
 from reference import tiny
 
 from tinyunet.cli.main import main
