@@ -24,6 +24,7 @@ from benchmarks import (
     seams,
     start,
     step,
+    streaming,
     strokes,
     together,
     volumes,
@@ -593,3 +594,24 @@ def test_a_command_that_fails_says_what_it_said(tmp_path):
     command = [sys.executable, "-c", "print('no such thing'); raise SystemExit(2)"]
     with pytest.raises(RuntimeError, match=r"ended with status 2:\nno such thing"):
         run(command, cache=tmp_path)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="proportional set sizes are Linux's")
+def test_memory_is_summed_over_a_process_and_its_children():
+    mebibytes = "import time; held = bytearray(60 * 2**20); held[::4096] = b'x' * (60 * 2**8); time.sleep(0.6)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {mebibytes!r}])"
+    watched = streaming.watch([sys.executable, "-c", parent])
+    assert 60 * 2**20 < watched.peak_bytes < 160 * 2**20
+    assert watched.seconds > 0.6
+    with pytest.raises(RuntimeError, match="ended with status 3"):
+        streaming.watch([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_a_mosaic_has_its_size_and_is_the_same_again(tmp_path):
+    tiny.write_pairs(tmp_path / "cells", count=2)
+    for name in ("a.tif", "b.tif"):
+        streaming.write_mosaic(tmp_path / name, tmp_path / "cells", height=520, width=300)
+    first, second = (tiny.pixels(tmp_path / name) for name in ("a.tif", "b.tif"))
+    assert first.shape == (520, 300)
+    assert first.std() > 10
+    np.testing.assert_array_equal(first, second)

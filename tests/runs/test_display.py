@@ -48,6 +48,17 @@ def test_a_list_is_counted_by_name(capsys, now):
     assert capsys.readouterr().err.splitlines() == ["1/3  a.png", "2/3  [b].png", "3/3  c.png"]
 
 
+def test_parts_of_one_thing_of_a_list_are_counted_with_the_time_left(capsys, now):
+    with Display(2) as display:
+        for tiles in (1, 4):
+            now[0] += LINE_SECONDS
+            display.parts(1, "[b].tif", tiles, 16, since=100.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "1/2  [b].tif  1/16 tiles  3:45 left",
+        "1/2  [b].tif  4/16 tiles  1:30 left",
+    ]
+
+
 def test_quiet_is_quiet(capsys, now):
     with Display(3, quiet=True) as display:
         for done in range(1, 4):

@@ -1,6 +1,6 @@
 """From a callable on tiles to the probabilities or labels of an image of any size."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 from jaxtyping import Float32, Int32, Shaped
@@ -122,7 +122,7 @@ def predict_bands(
     progress: Progress | None = None,
     read_ahead: int = 0,
     reduce: Reduce | None = None,
-) -> Iterator[tuple[Band, Shaped[np.ndarray, "rows *rest"]]]:
+) -> Generator[tuple[Band, Shaped[np.ndarray, "rows *rest"]], None, None]:
     """Probabilities of one band after the other: memory holds a band of tiles, never the image.
 
     The tiles and the batches that they are computed in are those of the whole image, whichever bands are asked for, so

@@ -1,7 +1,8 @@
 """The work on bands of an image, in plain values: any process that has the network and sees the image can do it."""
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from tinyunet.objects.rows import OUTSIDE
 from tinyunet.objects.target import CORE
 from tinyunet.prediction.bands import Band
 from tinyunet.prediction.predict import Progress, choose, predict_bands
-from tinyunet.prediction.tiles import TileSpec, plan_grid
+from tinyunet.prediction.tiles import Grid
 from tinyunet.runs.run import Run
 
 READ_AHEAD = 4
@@ -37,7 +38,7 @@ class BandWork:
         source: The image's file.
         on_error: What is done about a part of it that cannot be decoded.
         normalisation: How its values are normalised: by given numbers, never by its own.
-        tiles: How it is cut, along each axis of space.
+        grid: How it is cut into tiles.
         region: The part of it that is predicted, with the context around it.
         probabilities: Whether probabilities are wanted in themselves.
     """
@@ -45,7 +46,7 @@ class BandWork:
     source: Path
     on_error: OnError
     normalisation: Normalisation
-    tiles: tuple[TileSpec, ...]
+    grid: Grid
     region: Box
     probabilities: bool
 
@@ -64,13 +65,13 @@ class Computed(NamedTuple):
     damaged: list[str]
 
 
-Compute = Callable[[BandWork, Sequence[Band], Progress | None], Iterator[Computed]]
+Compute = Callable[[BandWork, Sequence[Band], Progress | None], Generator[Computed, None, None]]
 """What computes bands, here or elsewhere; it gives them in any order."""
 
 
 def compute_bands(
     run: Run, image: LazyImage, work: BandWork, bands: Sequence[Band], progress: Progress | None = None
-) -> Iterator[Computed]:
+) -> Generator[Computed, None, None]:
     """Computes bands in this process, in their order, while the next are read.
 
     Args:
@@ -80,22 +81,23 @@ def compute_bands(
         bands: Any of `plan_bands`, in ascending order.
         progress: Called with the tiles done and the tiles in all of these bands.
     """
-    grid = plan_grid(image.shape[:-1], work.tiles)
     pixels = _Prepared(run, image, work.normalisation, where=shown(work.source))
     before = 0
     for group in without_gaps(bands):
-        for band, rows in predict_bands(
+        finished = predict_bands(
             run.forward,
             pixels,
-            grid,
+            work.grid,
             group,
             region=work.region,
             classes=len(run.classes),
             progress=None if progress is None else _part(progress, before, len(bands), len(group)),
             read_ahead=READ_AHEAD,
             reduce=None if work.probabilities else lambda scores: reduce_scores(run, scores),
-        ):
-            yield Computed(band, rows, list(image.damaged))
+        )
+        with contextlib.closing(finished):
+            for band, rows in finished:
+                yield Computed(band, rows, list(image.damaged))
         before += len(group)
 
 

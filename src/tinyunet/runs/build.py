@@ -23,14 +23,14 @@ TILE_SIZES = (256, 512)
 """Sizes a tile of an image may have, in pixels, before rounding to what the network takes; two make four programs."""
 
 LARGE_PIXELS = 2**24
-"""From so many pixels on, an image is cut into larger tiles: a halo of 107 pixels leaves a third of 512², but of 1024²
-more than half."""
+"""From so many pixels on, an image is cut into larger tiles: a halo of 107 pixels leaves a third of 512², but five
+eighths of 1024²."""
 
 LARGE_TILE = 1024
 """The size of these, before rounding to what the network takes."""
 
 LARGE_FEATURES = 32
-"""The most channels of the first stage with which larger tiles are used: their maps take half a gigabyte then."""
+"""The most channels of the first stage with which larger tiles are used; a map of theirs takes 128 MiB then."""
 
 TILE_STEPS = (1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0)
 """Sizes a tile of a volume may have, in training patches: close, since a voxel too many costs along three axes."""

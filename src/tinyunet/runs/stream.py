@@ -1,5 +1,6 @@
 """Predicting an image on disk band by band: read, computed and written in parts, and gone on with after a kill."""
 
+import contextlib
 import functools
 import hashlib
 import math
@@ -127,7 +128,7 @@ class StreamedPrediction:
             source=self.source,
             on_error=self.image.on_error,
             normalisation=self._normalisation(partial),
-            tiles=self.tiles,
+            grid=self.grid,
             region=self.region,
             probabilities=self.probabilities is not None,
         )
@@ -135,8 +136,9 @@ class StreamedPrediction:
         def keep(done: Computed) -> None:
             self._keep(partial, done)
 
-        with behind(keep, most=1) as put:
-            for done in self.compute(work, missing, progress):
+        computed = self.compute(work, missing, progress)
+        with behind(keep, most=1) as put, contextlib.closing(computed):
+            for done in computed:
                 put(done)
 
     def _keep(self, partial: Partial, done: Computed) -> None:
