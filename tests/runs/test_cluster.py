@@ -1,6 +1,8 @@
 """Bands as tasks of Dask: the bits of one process, whoever computes them and whoever dies."""
 
+import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -229,3 +231,44 @@ def test_without_dask(trained, tall, tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "tinyunet.runs.cluster")
     text = refused(trained, tall, tmp_path / "out", "local", capsys)
     assert text == "error: `--dask` wants Dask, which is not installed: pip install 'tinyunet[dask]'.\n"
+
+
+# On SLURM
+
+SBATCH = """#!/bin/sh
+if mkdir {folder}/first 2>{folder}/not-first; then
+    cp "$1" {folder}/job.sh
+    sh "$1" >{folder}/worker.log 2>&1 &
+    echo $! >{folder}/pid
+fi
+echo "Submitted batch job 7"
+"""
+
+
+def test_the_recipe_for_slurm(trained, tall, tmp_path, monkeypatch):
+    """The page's own script, with an `sbatch` that starts the first of its jobs here."""
+    for name, text in {"sbatch": SBATCH.format(folder=tmp_path), "scancel": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-run").symlink_to(trained)
+    (tmp_path / "slide.tif").symlink_to(tall)
+
+    def run_here(command, *, check):
+        assert check
+        assert command[0] == "tinyunet"
+        assert tiny.command(*command[1:], "--on-error", "fill") == 0
+
+    page = (Path(__file__).parents[2] / "docs/how-to/predict-on-a-cluster.md").read_text(encoding="utf-8")
+    script = page[page.index("import subprocess\n") :].split("```")[0].removeprefix("import subprocess\n")
+    exec(compile(script, "<page>", "exec"), {"subprocess": SimpleNamespace(run=run_here)})
+    job = (tmp_path / "job.sh").read_text()
+    wanted = ("-p compute", "-n 1", "--cpus-per-task=8", "--mem=15G", "-t 04:00:00")
+    assert {f"#SBATCH {option}" for option in wanted} <= set(job.splitlines())
+    assert re.search(r"distributed.cli.dask_worker tcp://.* --nthreads 1 .*--memory-limit 0", job)
+    assert tiny.command("predict", trained, "slide.tif", "--out", "alone", "--on-error", "fill") == 0
+    assert (tmp_path / "masks/slide.tif").read_bytes() == (tmp_path / "alone/slide.tif").read_bytes()
+    with contextlib.suppress(ProcessLookupError):  # it has ended with its scheduler
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)

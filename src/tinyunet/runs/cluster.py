@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
-import jax
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed, rpc
 
 from tinyunet.data.readers import shown
@@ -180,10 +179,11 @@ def open_cluster(
                 f"({_line(error)})"
             ) from error
         network = f"tinyunet-{client.id}"
-        plugin = worker.Network(_plain(run), cache=cache)
+        plugin = worker.Network(run, cache=cache)
         try:
+            client.run_on_scheduler(callable, worker.compute)  # which loads what tasks are made of
             client.register_plugin(plugin, name=network)
-        except ImportError as error:
+        except Exception as error:  # Dask raises what was raised there, or its text as an Exception
             raise ConfigError(
                 f"{where} cannot load tinyunet: install tinyunet[dask], in the version of this command, for the "
                 f"scheduler and for every worker. ({_line(error)})"
@@ -239,23 +239,18 @@ def _order(work: BandWork) -> worker.Order:
     )
 
 
-def _plain(run: Run) -> Run:
-    """A run in NumPy arrays, without what has been compiled of it."""
-    return dataclasses.replace(run, variables=jax.device_get(run.variables), others=tuple(jax.device_get(run.others)))
-
-
 @contextlib.contextmanager
 def _only_errors_logged() -> Iterator[None]:
-    """Keeps off stderr what Dask tells of workers that come and go: they are its business, and errors are shown."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    """Keeps off stderr what Dask tells of workers that come and go, and what the client raises as an error besides."""
+    levels = {"distributed": logging.ERROR, "distributed.client": logging.CRITICAL + 1}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _line(error: BaseException) -> str:

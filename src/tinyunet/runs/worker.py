@@ -1,5 +1,6 @@
 """What a worker of Dask does: it is sent the network once, and computes bands of images that it opens itself."""
 
+import dataclasses
 import pickle
 import threading
 from dataclasses import dataclass
@@ -38,7 +39,11 @@ class Network(WorkerPlugin):
     """
 
     def __init__(self, run: "Run", *, cache: bool):
-        self._content = pickle.dumps(run)
+        import jax
+
+        # in NumPy arrays, and a copy, which holds nothing that has been compiled
+        sent = dataclasses.replace(run, variables=jax.device_get(run.variables), others=jax.device_get(run.others))
+        self._content = pickle.dumps(sent)
         self._cache = cache
 
     def setup(self, worker: Worker) -> None:
