@@ -124,6 +124,16 @@ def add_peer_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_case_options(parser: argparse.ArgumentParser) -> None:
+    """What the cases are changed to."""
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="in what convolutions are computed (default float32; bfloat16 is for graphics cards)",
+    )
+
+
 def measure(arguments: argparse.Namespace, case: Case) -> dict[str, Measured]:
     """Times a case as the options of `add_peer_options` say."""
     peers = make_peers(arguments.peers, case)
@@ -154,8 +164,17 @@ def tabulate(case: Case, measured: Mapping[str, Measured]) -> list[Table]:
             seconds = peer.seconds[kind]
             ratio = seconds.over(measured[OURS].seconds[kind]).text() if OURS in measured else None
             first, peak = f"{peer.first_seconds[kind]:.1f}", round(peer.peak_bytes[kind] / 2**20)
-            rows.append((name, seconds.text(scale=1000, digits=1), ratio, first, peak, peer.parameters))
-        header = ("", "ms, median (min–max)", "÷ ours, pair by pair", "first call, s", "peak MiB", "parameters")
+            rate = f"{case.operations(kind) / seconds.median / 1e9:.0f}"
+            rows.append((name, seconds.text(scale=1000, digits=1), ratio, rate, first, peak, peer.parameters))
+        header = (
+            "",
+            "ms, median (min–max)",
+            "÷ ours, pair by pair",
+            "GFLOP/s",
+            "first call, s",
+            "peak MiB",
+            "parameters",
+        )
         tables.append(Table(f"{kind.capitalize()}, {case.title}, {kernels()}", header, tuple(rows)))
     return tables
 
@@ -199,12 +218,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     said = "which networks (default all but unet2015)"
     parser.add_argument("--cases", nargs="+", choices=known, default=usual, help=said)
     add_peer_options(parser)
+    add_case_options(parser)
     parser.add_argument("--shrink", type=int, default=1, help="divide height and width by this, for a trial")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
     facts, tables, found = machine(), [], {}
     for name in arguments.cases:
-        case = known[name].shrunk(arguments.shrink)
+        case = dataclasses.replace(known[name].shrunk(arguments.shrink), dtype=arguments.dtype)
         found[name] = measure(arguments, case)
         tables += tabulate(case, found[name])
     raw = {name: to_raw(measured) for name, measured in found.items()}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ class Finished:
     """A process that has ended well.
 
     Args:
-        seconds: From its start to its exit.
+        seconds: From its start to its exit, or to what was waited for.
         peak_bytes: Its largest resident memory.
     """
 
@@ -50,12 +50,13 @@ class Training:
     scores: dict[str, Any]
 
 
-def run(command: Sequence[str | Path], *, cache: Path) -> Finished:
+def run(command: Sequence[str | Path], *, cache: Path, until: Callable[[], bool] | None = None) -> Finished:
     """Runs a command to its end.
 
     Args:
         command: What to run.
         cache: The user's cache folder for this process, which holds compiled programs: an empty one is a cold start.
+        until: Asked every hundredth of a second; the seconds are those until it first holds.
 
     Raises:
         RuntimeError: It failed; the message has the end of what it printed.
@@ -64,10 +65,15 @@ def run(command: Sequence[str | Path], *, cache: Path) -> Finished:
     with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        if until is not None:
+            alive = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            while not until() and os.waitid(os.P_PID, process.pid, alive) is None:
+                time.sleep(0.01)
+        reached = time.perf_counter() - began
         # Not `wait`: only wait4 tells this process's own memory from that of the others before it. On Linux it is never
         # below the memory of the process that asks, so the scripts that show it import nothing heavy themselves.
         _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began if until is None else reached
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             output.seek(0)

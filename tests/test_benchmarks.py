@@ -13,11 +13,16 @@ import numpy as np
 import pytest
 from reference import tiny
 
+from benchmarks import __main__ as suite
 from benchmarks import (
     ablation,
     augmentation,
+    chart,
     check,
     convolution,
+    curves,
+    export,
+    images,
     loading,
     objects,
     real,
@@ -42,6 +47,7 @@ from tinyunet.models.presets import ModelConfig
 from tinyunet.objects.target import ObjectConfig
 from tinyunet.prediction.tiles import TileSpec
 from tinyunet.runs.build import build_model, build_probabilities
+from tinyunet.training.log import Log
 
 SMALL = Case(features=2, depth=2, batch=1, size=16)
 SMALL_VALID = Case(features=2, depth=1, batch=1, size=24, convs_per_block=2, padding="valid", norm="none")
@@ -371,11 +377,14 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
     [
         step,
         convolution,
+        export,
         start,
         real,
         ablation,
         augmentation,
         check,
+        curves,
+        images,
         loading,
         objects,
         seams,
@@ -399,6 +408,32 @@ def test_step(monkeypatch, tmp_path, capsys):
     step.main(["--cases", "seed8", "--peers", "tinyunet", "plain Flax", "--shrink", "8", "--json", str(file)])
     assert "Training step, 8 features, depth 2, batch 8×16²" in capsys.readouterr().out
     assert json.loads(file.read_text())["raw"]["seed8"]["tinyunet"]["seconds"][STEP]["values"] == [0.1, 0.2]
+
+
+def test_operations_of_a_network_by_hand():
+    case = Case(features=2, depth=1, batch=3, size=4)
+    products = 16 * 9 * 2 + 4 * 9 * 2 * 4 + 4 * 4 * 4 * 2 + 16 * 9 * 4 * 2 + 16 * 2 * 2
+    assert case.operations(INFERENCE) == 2 * 3 * products
+    assert case.operations(STEP) == 3 * case.operations(INFERENCE)
+    lost = dataclasses.replace(case, padding="valid", size=12, skip="add")
+    products = 100 * 9 * 2 + 9 * 9 * 2 * 4 + 9 * 4 * 4 * 2 + 16 * 9 * 2 * 2 + 16 * 2 * 2
+    assert lost.operations(INFERENCE) == 2 * 3 * products
+
+
+@pytest.mark.parametrize("peer", [ours, plain_flax], ids=lambda peer: peer.__name__)
+def test_peers_can_compute_in_half_precision(peer):
+    case = dataclasses.replace(SMALL, depth=1, dtype="bfloat16")
+    work = peer.make(case)
+    work.calls[STEP]()
+    assert work.parameters == peer.make(dataclasses.replace(case, dtype="float32")).parameters
+    assert case.title.endswith("bfloat16, batch 1×16²")
+
+
+def test_torch_can_compute_in_half_precision():
+    torch_unet = pytest.importorskip("benchmarks.peers.torch_unet")
+    work = torch_unet.make(dataclasses.replace(SMALL, depth=1, dtype="bfloat16"), channels_last=True)
+    work.calls[STEP]()
+    work.calls[INFERENCE]()
 
 
 def test_rate_of_a_convolution_by_hand():
@@ -573,6 +608,16 @@ def load_run_of_cells(root):
     return tiny.train_tiny(root / "cells", root / "run", steps=1, options=["--set", "data.task=instances"])
 
 
+def test_export(tmp_path, capsys):
+    run_, file = load_run_of_cells(tmp_path), tmp_path / "export.json"
+    runs = ["--run", str(run_), str(tmp_path / "cells")]
+    export.main([*runs, "--runtimes", "ONNX Runtime", "--json", str(file), "--markdown"])
+    assert "| cells | " in capsys.readouterr().out
+    (found,) = json.loads(file.read_text())["raw"].values()
+    differences = [one["difference"] for one in found.values() if isinstance(one, dict)]
+    assert 0 < max(differences) < 1e-5
+
+
 def test_objects(capsys):
     objects.main(["--sides", "1", "--rounds", "1"])
     assert "objects from probabilities" in capsys.readouterr().out
@@ -594,6 +639,105 @@ def test_a_command_that_fails_says_what_it_said(tmp_path):
     command = [sys.executable, "-c", "print('no such thing'); raise SystemExit(2)"]
     with pytest.raises(RuntimeError, match=r"ended with status 2:\nno such thing"):
         run(command, cache=tmp_path)
+
+
+def measured_json(file, cases):
+    """What `step` and `volumes` write, of peers that always take so many seconds."""
+    kinds = (STEP, INFERENCE)
+    peer = {name: {"seconds": {kind: {"values": [s, 2 * s]} for kind in kinds}} for name, s in PEER_SECONDS.items()}
+    file.write_text(json.dumps({"machine": machine(), "raw": dict.fromkeys(cases, peer) if cases else peer}))
+    return file
+
+
+PEER_SECONDS = {"tinyunet": 0.5, "plain Flax": 2.0, "PyTorch channels_last": 1.5, "PyTorch channels_first": 1.0}
+
+
+def test_what_is_drawn_by_hand(tmp_path):
+    files = [measured_json(tmp_path / "step.json", ("a", "b")), measured_json(tmp_path / "volumes.json", ())]
+    facts, cases = chart.read_cases(files)
+    assert facts["cores"] >= 1
+    assert list(cases) == ["a", "b", "volumes"]
+    ratio, milliseconds = chart.times_ours(cases["a"], chart.BARS["fastest PyTorch as it comes"], STEP)
+    assert (ratio.values, milliseconds) == ((2.0, 2.0), 1500.0)
+    assert chart.times_ours(cases["a"], ("OpenVINO",), INFERENCE) is None
+
+
+def test_chart(tmp_path):
+    pytest.importorskip("matplotlib")
+    chart.main([str(measured_json(tmp_path / "volumes.json", ())), "--out", str(tmp_path / "a.png")])
+    assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_seconds_to_a_score_by_hand():
+    curve = curves.Curve((10.0, 20.0, 30.0), (1, 2, 3), (0.5, 0.9, 0.8))
+    assert [curve.seconds_to(score) for score in (0.4, 0.6, 0.9, 0.95)] == [10.0, 12.5, 20.0, None]
+
+
+def test_curves(tmp_path, capsys):
+    for name, pace in (("fast", 1.0), ("slow", 3.0)):
+        looks = [{"event": "validate", "step": s, "seconds": pace * s, "score": s / 10} for s in (2, 4, 8)]
+        (tmp_path / name).mkdir()
+        lines = [{"event": "start", "step": 0}, *looks]
+        (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = {name: curves.read_curve(tmp_path / name) for name in ("fast", "slow")}
+    table = curves.tabulate(found)
+    assert table.rows[0][:4] == ("fast", 8, 8.0, 0.8)
+    np.testing.assert_allclose(table.rows[0][4:], [7.6, 7.84, 7.92, 8], atol=1e-3)
+    np.testing.assert_allclose(table.rows[1][4:], [22.8, 23.52, 23.76, 24], atol=3e-3)
+    curves.main([f"with={tmp_path}/fast", f"without={tmp_path}/slow"])
+    assert "seconds to 0.7600" in capsys.readouterr().out
+
+
+def test_whole_images_are_predicted_by_every_peer_that_is_installed(capsys):
+    case = dataclasses.replace(SMALL, size=256)
+    work = images.make_ours(case, (40,))
+    work.calls["0.0016 megapixels (40²)"]()
+    made = images.make_peers(case, (40,))
+    assert "tinyunet" in made
+    said = capsys.readouterr().err
+    assert all((name in made) != (f"{name} is skipped" in said) for name in images.NEEDS)
+
+
+def test_images(monkeypatch, capsys):
+    spread = {images.megapixels(1000): Spread((2.0, 4.0))}
+    measured = Measured(7, dict.fromkeys(spread, 1.0), spread, dict.fromkeys(spread, 2**20))
+    monkeypatch.setattr(images, "compare", lambda peers, **options: dict.fromkeys(peers, measured))
+    images.main(["--sides", "1000", "--markdown"])
+    assert "| tinyunet | 3.00 (2.00–4.00) | 0.33 | 1.00 (1.00–1.00) | 1 |" in capsys.readouterr().out
+
+
+def test_the_suite_goes_on_after_a_script_that_failed(monkeypatch, tmp_path, capsys):
+    def run_script(command, *, stdout, stderr):
+        stdout.write(f"{command[2]}\n")
+        return subprocess.CompletedProcess(command, int(command[2] == "benchmarks.start"))
+
+    monkeypatch.setattr(suite.subprocess, "run", run_script)
+    with pytest.raises(SystemExit, match=r"^Failed: start\.$"):
+        suite.main(["--out", str(tmp_path / "out"), "--only", "start", "loading", "--quick"])
+    out, err = capsys.readouterr()
+    assert out == "benchmarks.start\n\nbenchmarks.loading\n\n"
+    assert f"start ended with status 1; {tmp_path}/out/start.log says why." in err
+
+
+def test_the_suite_knows_the_options_of_every_script():
+    assert suite.SUITE.keys() == suite.QUICK.keys()
+
+
+def test_waiting_for_something_ends_the_clock_and_not_the_process(tmp_path):
+    flag = tmp_path / "flag"
+    code = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(0.4)"
+    command = [sys.executable, "-c", code, flag]
+    assert run(command, cache=tmp_path, until=flag.exists).seconds < run(command, cache=tmp_path).seconds - 0.2
+    assert run(command, cache=tmp_path, until=lambda: False).seconds > 0.4
+
+
+def test_the_first_step_of_a_training_is_seen_in_its_log(tmp_path):
+    log = Log(tmp_path / "metrics.jsonl")
+    assert not start.has_stepped(log.path)
+    log.write("start", 0, steps=2)
+    assert not start.has_stepped(log.path)
+    log.write("train", 1, loss=0.5)
+    assert start.has_stepped(log.path)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="proportional set sizes are Linux's")

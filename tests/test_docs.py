@@ -10,6 +10,7 @@ import re
 import runpy
 import shlex
 import shutil
+import subprocess
 import typing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 import tinyunet
-from tinyunet.cli.main import COMMANDS, main
+from tinyunet.cli.main import COMMANDS, main, parser
 from tinyunet.data.readers import read_image
 from tinyunet.data.synthetic import write_cells
 from tinyunet.data.writers import write_png
@@ -118,6 +119,26 @@ def test_blocks_run(page, prepared, tmp_path, monkeypatch, capsys):
             printed = capsys.readouterr().out
             if said := promised(block.text):
                 assert printed.splitlines() == said
+
+
+def test_the_script_for_slurm_is_one():
+    (script,) = (
+        block.text
+        for block in blocks(DOCS / "how-to" / "train-on-several-machines.md")
+        if block.text.startswith("#!/bin/bash")
+    )
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True, timeout=10)
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", script, re.MULTILINE))
+    assert len(options) == script.count("#SBATCH")
+    assert options["ntasks-per-node"] == options["gpus-per-node"]  # JAX gives each process of a machine one GPU
+    processes = int(options["nodes"]) * int(options["ntasks-per-node"])
+    assert re.fullmatch(r"TERM@\d+", options["signal"])  # without B: it goes to the processes, not to the shell
+    lines = re.findall(r"srun --kill-on-bad-exit=1 tinyunet (.*)$", script, re.MULTILINE)
+    resumed, begun = (parser().parse_args(shlex.split(line)) for line in lines)
+    assert resumed.resume == begun.out
+    assert f"[ -f {begun.out}/config.toml ]" in script
+    (batch,) = (int(value.removeprefix("batches.batch=")) for value in begun.settings)
+    assert batch % processes == 0
 
 
 def test_every_runnable_language_is_spelt_as_we_look_for_it():

@@ -13,7 +13,7 @@ TINY = {
     "01_train_and_predict.py": ["--steps", "2", "--size", "32"],
     "02_unet_in_jax.py": ["--steps", "2", "--size", "32", "--features", "4"],
     "03_skips_matter.py": [
-        *("--steps", "2", "--size", "32", "--set", "model.features=4", "--set", "model.depth=2"),
+        *("--steps", "2", "--size", "32", "--set", "model.features=2", "--set", "model.depth=1"),
         *("--set", "batches.margin=0", "--set", "augment.warp_probability=0.0", "--picture", "skips.png"),
     ],
     "04_any_size.py": ["--size", "150", "--tile", "64", "--depth", "2"],

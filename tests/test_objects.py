@@ -81,6 +81,7 @@ def test_predict_writes_ids_and_a_table(run, tmp_path, monkeypatch):
     options = ["--probabilities", "--overlays"]
     assert tiny.command("predict", run, tmp_path / "new", "--out", tmp_path / "out", *options) == 0
     expected = {f"{name}{end}" for name in "ab" for end in (".npy", ".csv", "_overlay.png")} | {"a.png", "b.tif"}
+    expected.add("prediction.json")
     assert {path.name for path in (tmp_path / "out").iterdir()} == expected
     for name in ("a.png", "b.tif"):
         found = tiny.pixels(tmp_path / "out" / name)
@@ -98,7 +99,7 @@ def test_more_objects_than_a_png_can_number_become_a_tiff(run, tmp_path, monkeyp
     monkeypatch.setattr("tinyunet.runs.run.decode_objects", lambda probabilities, config: ids)
     tiny.save(tmp_path / "a.png", squares(9)[0])
     assert tiny.command("predict", run, tmp_path / "a.png", "--out", tmp_path / "out") == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.csv", "a.tif"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.csv", "a.tif", "prediction.json"]
     assert tifffile.imread(tmp_path / "out" / "a.tif")[3, 4] == 2**16
 
 

@@ -69,7 +69,8 @@ def test_labels_lie_where_the_volume_does(run, scans, tmp_path):
     assert tiny.command("predict", run, scans / "images/test-000.nii.gz", "--out", out, *options) == 0
     name = "test-000"
     assert sorted(path.name for path in out.iterdir()) == [
-        *(f"{name}.nii.gz", f"{name}.npy", f"{name}_overlay.png", f"{name}_uncertainty.nii.gz")
+        "prediction.json",
+        *(f"{name}.nii.gz", f"{name}.npy", f"{name}_overlay.png", f"{name}_uncertainty.nii.gz"),
     ]
     image = nibabel.load(scans / f"images/{name}.nii.gz")
     for written in (f"{name}.nii.gz", f"{name}_uncertainty.nii.gz"):
@@ -108,7 +109,7 @@ def test_a_folder_of_zarr_is_predicted(run, tmp_path):
         write_zarr(tmp_path / f"new/{number}.zarr", image.astype(np.int32))
     out = tmp_path / "out"
     assert tiny.command("predict", run, tmp_path / "new", "--out", out, "--uncertainty") == 0
-    names = ["0.zarr", "0_uncertainty.npy", "1.zarr", "1_uncertainty.npy"]
+    names = ["0.zarr", "0_uncertainty.npy", "1.zarr", "1_uncertainty.npy", "prediction.json"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert read_header(out / "0.zarr", axes="zyx").shape == SHAPE
 

@@ -1,5 +1,6 @@
 """What every peer is asked to do: a network and a batch."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -24,6 +25,7 @@ class Case:
         skip: How the decoder takes up the encoder's maps.
         padding: `valid` loses a pixel on each side with every convolution, and the skips are cropped.
         norm: After every convolution.
+        dtype: In what convolutions are computed; parameters, statistics and the loss stay float32.
     """
 
     features: int
@@ -34,6 +36,7 @@ class Case:
     skip: Literal["concat", "add"] = "concat"
     padding: Literal["same", "valid"] = "same"
     norm: Literal["batch", "none"] = "batch"
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
     def title(self) -> str:
@@ -42,6 +45,7 @@ class Case:
         said += [f"{self.convs_per_block} convolutions a block"] * (self.convs_per_block > 1)
         said += [f"skips {self.skip}"] * (self.skip != "concat")
         said += ["no padding"] * (self.padding == "valid") + ["no normalisation"] * (self.norm == "none")
+        said += [self.dtype] * (self.dtype != "float32")
         return ", ".join([*said, f"batch {self.batch}×{self.sides}"])
 
     @property
@@ -63,6 +67,34 @@ class Case:
         for _ in range(self.depth):
             size = 2 * size - lost
         return size
+
+    def operations(self, kind: str) -> int:
+        """Additions and multiplications of the convolutions, their borders counted in full.
+
+        A training step counts three times inference: once forward, once for the gradients of maps, once for those of
+        kernels.
+        """
+        axes, lost = len(self.space), 2 if self.padding == "valid" else 0
+        sizes, channels, products = list(self.space), 1, 0
+
+        def block(features: int) -> None:
+            nonlocal sizes, channels, products
+            for _ in range(self.convs_per_block):
+                sizes = [size - lost for size in sizes]
+                products += math.prod(sizes) * 3**axes * channels * features
+                channels = features
+
+        for stage in range(self.depth):
+            block(self.features * 2**stage)
+            sizes = [size // 2 for size in sizes]
+        block(self.features * 2**self.depth)
+        for stage in reversed(range(self.depth)):
+            features = self.features * 2**stage
+            products += math.prod(sizes) * 2**axes * channels * features
+            sizes, channels = [2 * size for size in sizes], features * (2 if self.skip == "concat" else 1)
+            block(features)
+        products += math.prod(sizes) * channels * CLASSES
+        return 2 * self.batch * products * (3 if kind == STEP else 1)
 
     def shrunk(self, by: int) -> Self:
         """The same for images about so many times smaller, of a size that the poolings divide."""

@@ -19,7 +19,7 @@ class TileSegmenter(tinyunet.Segmenter):
 
 def model(case: Case) -> tinyunet.Segmenter:
     """The network of a case."""
-    names = ("features", "depth", "convs_per_block", "skip", "padding", "norm")
+    names = ("features", "depth", "convs_per_block", "skip", "padding", "norm", "dtype")
     unet = tinyunet.UNet(**{name: getattr(case, name) for name in names})
     return (TileSegmenter if case.padding == "valid" else tinyunet.Segmenter)(classes=CLASSES, unet=unet)
 

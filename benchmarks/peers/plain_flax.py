@@ -19,9 +19,9 @@ class PlainBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         for _ in range(self.case.convs_per_block):
-            x = nn.Conv(self.features, (3,) * (x.ndim - 2), padding=self.case.padding.upper())(x)
+            x = nn.Conv(self.features, (3,) * (x.ndim - 2), padding=self.case.padding.upper(), dtype=self.case.dtype)(x)
             if self.case.norm == "batch":
-                x = nn.BatchNorm(use_running_average=not train)(x)
+                x = nn.BatchNorm(use_running_average=not train, dtype=self.case.dtype)(x)
             x = nn.relu(x)
         return x
 
@@ -44,11 +44,11 @@ class PlainSegmenter(nn.Module):
             x = nn.max_pool(x, twos, strides=twos, padding="VALID")
         x = PlainBlock(case.features * 2**case.depth, case)(x, train=train)
         for stage in reversed(range(case.depth)):
-            u = nn.ConvTranspose(case.features * 2**stage, twos, strides=twos, padding="VALID")(x)
+            u = nn.ConvTranspose(case.features * 2**stage, twos, strides=twos, padding="VALID", dtype=case.dtype)(x)
             e = crop(skips.pop(), u.shape)
             x = jnp.concatenate([u, e], axis=-1) if case.skip == "concat" else u + e
             x = PlainBlock(case.features * 2**stage, case)(x, train=train)
-        return nn.Conv(CLASSES, (1,) * (x.ndim - 2))(x)
+        return nn.Conv(CLASSES, (1,) * (x.ndim - 2))(x.astype(jnp.float32))
 
 
 def crop(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:

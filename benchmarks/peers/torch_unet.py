@@ -1,6 +1,7 @@
 """The same network in PyTorch, for images and volumes; needs the extra `bench`."""
 
 import atexit
+import functools
 import os
 import shutil
 import tempfile
@@ -64,7 +65,7 @@ class TorchSegmenter(nn.Module):
 
 
 def make(case: Case, *, channels_last: bool, compiled: bool = False) -> Work:
-    """What is timed.
+    """What is timed: on the graphics card if PyTorch has one, else on the processor.
 
     Args:
         case: The network and its input.
@@ -75,10 +76,13 @@ def make(case: Case, *, channels_last: bool, compiled: bool = False) -> Work:
     torch.manual_seed(0)
     last = torch.channels_last if len(case.space) == 2 else torch.channels_last_3d
     layout = last if channels_last else torch.contiguous_format
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     images, labels = map(torch.from_numpy, case.data())
-    images = images.movedim(-1, 1).contiguous(memory_format=layout)
-    labels = labels.long()
-    model = TorchSegmenter(case).to(memory_format=layout)
+    images = images.movedim(-1, 1).contiguous(memory_format=layout).to(device)
+    labels = labels.long().to(device)
+    model = TorchSegmenter(case).to(device, memory_format=layout)
+    half = functools.partial(torch.autocast, device, torch.bfloat16, enabled=case.dtype == "bfloat16")
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     run = _compile(model) if compiled else model
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     loss = nn.CrossEntropyLoss()
@@ -86,13 +90,17 @@ def make(case: Case, *, channels_last: bool, compiled: bool = False) -> Work:
     def train() -> None:
         model.train()
         optimiser.zero_grad(set_to_none=True)
-        loss(run(images), labels).backward()
+        with half():
+            logits = run(images)
+        loss(logits.float(), labels).backward()
         optimiser.step()
+        wait()
 
     def infer() -> None:
         model.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), half():
             run(images)
+        wait()
 
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Work(parameters=parameters, calls={INFERENCE: infer, STEP: train})

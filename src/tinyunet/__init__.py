@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tinyunet.models.segmenter import Segmenter
     from tinyunet.models.unet import UNet
     from tinyunet.runs.evaluate import evaluate
+    from tinyunet.runs.export import export_run
     from tinyunet.runs.folds import train_folds
     from tinyunet.runs.run import Run, load
     from tinyunet.runs.train import train
@@ -29,6 +30,7 @@ __all__ = [
     "train_folds",
     "load",
     "evaluate",
+    "export_run",
     "Run",
     "UNet",
     "Segmenter",
@@ -46,6 +48,7 @@ _HOME = {
     "train_folds": "tinyunet.runs.folds",
     "load": "tinyunet.runs.run",
     "evaluate": "tinyunet.runs.evaluate",
+    "export_run": "tinyunet.runs.export",
     "Run": "tinyunet.runs.run",
     "UNet": "tinyunet.models.unet",
     "Segmenter": "tinyunet.models.segmenter",

@@ -40,6 +40,10 @@ class TrainingError(TinyUNetError):
     """A training that cannot go on, such as one whose loss is no longer a number."""
 
 
+class ParityError(Exception):
+    """An export that computes something else than its run: a fault of ours, not the user's."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """The tail of an error about an unknown name: the nearest known one, and all that exist.
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from reference import tiny
@@ -14,8 +16,22 @@ def test_files_and_folders_are_predicted(run, tmp_path, capsys):
         tiny.save(tmp_path / name, tiny.picture(1)[0])
     out = tmp_path / "out"
     assert tiny.command("predict", run, tmp_path / "new", tmp_path / "c.png", "--out", out) == 0
-    assert capsys.readouterr() == (f"3 images predicted into {out}\n", "")
-    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "c.png"]
+    said, errors = capsys.readouterr()
+    assert errors == ""
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "c.png", "prediction.json"]
+    record = json.loads((out / "prediction.json").read_text())
+    assert record["model"] == str(run)
+    assert record["tiles_at_once"] == 1
+    by = f"kernels for {record['kernels']}, within {record['difference']:.0e} of XLA" if record["kernels"] else "XLA"
+    assert said == f"3 images predicted into {out}, by {by}\n"
+
+
+def test_what_computes_can_be_chosen(run, tmp_path, capsys):
+    tiny.save(tmp_path / "a.png", tiny.picture(1)[0])
+    out = tmp_path / "out"
+    assert tiny.command("predict", run, tmp_path / "a.png", "--out", out, "--runtime", "jax") == 0
+    assert capsys.readouterr().out == f"1 image predicted into {out}, by XLA\n"
+    assert json.loads((out / "prediction.json").read_text())["runtime"] == "jax"
 
 
 def test_every_option_writes_its_file(run, tmp_path, capsys):
@@ -23,8 +39,8 @@ def test_every_option_writes_its_file(run, tmp_path, capsys):
     out = tmp_path / "out"
     options = ["--probabilities", "--overlays", "--tta"]
     assert tiny.command("predict", run, tmp_path / "a.png", "--out", out, *options) == 0
-    assert capsys.readouterr().out == f"1 image predicted into {out}\n"
-    assert sorted(path.name for path in out.iterdir()) == ["a.npy", "a.png", "a_overlay.png"]
+    assert capsys.readouterr().out.startswith(f"1 image predicted into {out}, by ")
+    assert sorted(path.name for path in out.iterdir()) == ["a.npy", "a.png", "a_overlay.png", "prediction.json"]
     assert np.load(out / "a.npy").shape == (tiny.SIDE, tiny.SIDE, 2)
 
 

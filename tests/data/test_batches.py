@@ -297,3 +297,13 @@ def test_sizes_for_other_axes_than_the_images_have_are_refused(name, entries, ax
 def test_the_share_is_a_share(share):
     with pytest.raises(ConfigError, match=re.escape(f"`batches.rare_share` must be in [0, 1], got {share}.")):
         BatchConfig(rare_share=share)
+
+
+def test_rows_are_those_of_the_whole_batch():
+    sampler = a_sampler(config=dataclasses.replace(CONFIG, batch=5))
+    whole = list(batches(sampler, first=3, last=6))
+    parts = [list(batches(sampler, first=3, last=6, rows=rows)) for rows in (range(2), range(2, 5))]
+    assert len(whole) == 3
+    for batch, *shares in zip(whole, *parts, strict=True):
+        joined = {name: np.concatenate([share[name] for share in shares]) for name in batch}
+        assert equal(joined, batch)

@@ -85,7 +85,7 @@ def test_a_run_folder_keeps_the_scores_previews_and_a_report(run, data, tmp_path
 
 
 def test_calibration_is_compared_before_and_after_scaling(run, data):
-    variables, config, _ = read_weights(run / "model.safetensors")
+    variables, config, *_ = read_weights(run / "model.safetensors")
     write_weights(run / "model.safetensors", variables, config)
     plain = evaluate(run, data, quiet=True)
     assert plain.calibration.temperature == 1

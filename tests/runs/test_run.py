@@ -7,7 +7,7 @@ from reference import tiny
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from tinyunet.errors import CheckpointError, DataError
+from tinyunet.errors import CheckpointError, ConfigError, DataError
 from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.runs.run import Run, load
 from tinyunet.runs.weights import read_weights, write_weights
@@ -62,7 +62,7 @@ def test_scaling_makes_probabilities_modest_and_changes_no_label(run, tta):
 def test_the_folder_and_the_single_file_have_the_temperature(finished, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "run")
     assert load(finished).temperature == read_weights(finished / "model.safetensors").temperature
-    variables, config, _ = read_weights(folder / "model.safetensors")
+    variables, config, *_ = read_weights(folder / "model.safetensors")
     write_weights(folder / "model.safetensors", variables, config, temperature=1.5)
     assert load(folder).temperature == load(folder / "model.safetensors").temperature == 1.5
 
@@ -244,6 +244,15 @@ def test_errors_that_are_not_the_weights_fault_stay_what_they_are(run, monkeypat
     def broken_forward(variables, tiles, valid):
         raise TypeError("something else")
 
-    monkeypatch.setattr("tinyunet.runs.run.build_probabilities", lambda model: broken_forward)
+    monkeypatch.setattr("tinyunet.runs.engine.build_probabilities", lambda model, *, kernels: broken_forward)
     with pytest.raises(TypeError, match=r"^something else$"):
         Run(run.path, run.config, run.variables).predict(tiny.picture(3)[0])
+
+
+def test_what_computes_can_be_chosen(run, finished):
+    image = tiny.picture(3)[0]
+    stock = load(finished, runtime="jax")
+    np.testing.assert_allclose(stock.probabilities(image), run.probabilities(image), atol=1e-5)
+    assert stock.engine.chosen == "jax"
+    with pytest.raises(ConfigError, match=r"^There is no runtime 'onx'\. "):
+        load(finished, runtime="onx")

@@ -127,7 +127,7 @@ def test_the_weights_have_the_temperature_of_the_chosen_ones(session, tmp_path, 
     given = []
     monkeypatch.setattr(session, "calibrate", lambda variables: given.append(variables) or Temperature(1.25, "why"))
     _, events = run(session, tmp_path)
-    variables, _, temperature = read_weights(tmp_path / "model.safetensors")
+    variables, _, temperature, _ = read_weights(tmp_path / "model.safetensors")
     assert temperature == 1.25
     assert equal(given[0], variables)
     assert [(event["step"], event["temperature"]) for event in of(events, "calibrate")] == [(6, 1.25)]

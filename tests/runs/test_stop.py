@@ -40,6 +40,19 @@ def test_they_are_restored_after_an_error_too():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_handler_that_was_not_set_from_python_becomes_the_default(monkeypatch):
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with stop_on_signal():
+            pass
+        monkeypatch.undo()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_outside_the_main_thread_nothing_is_asked():
     before, seen = signal.getsignal(signal.SIGINT), []
 

@@ -251,8 +251,8 @@ def test_a_volume_is_streamed_by_its_slices(run, tmp_path):
 
 
 def test_large_images_are_streamed_by_themselves(trained, run, tmp_path, monkeypatch):
-    assert not is_large(Header((8192, 8192), 1, "uint8"))
-    assert is_large(Header((8192, 8193), 1, "uint8"))
+    assert not is_large(Header((4096, 4096), 1, "uint8"))
+    assert is_large(Header((4096, 4097), 1, "uint8"))
     path = write(tmp_path / "a.tif")
     assert tiny.command("predict", trained, path, "--out", tmp_path / "whole") == 0
     with tifffile.TiffFile(tmp_path / "whole/a.tif") as tif:

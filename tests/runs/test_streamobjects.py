@@ -11,16 +11,18 @@ from reference.variables import random_variables
 
 from tinyunet.data.labelling import ClassInfo, Labelling
 from tinyunet.data.lazy import open_lazily
-from tinyunet.data.normalise import ChannelRule
+from tinyunet.data.normalise import ChannelRule, Normalisation
 from tinyunet.data.readers import read_image
 from tinyunet.errors import DataError
+from tinyunet.models.presets import ModelConfig
 from tinyunet.objects.measure import measure_objects, table_text
 from tinyunet.objects.rows import OUTSIDE
 from tinyunet.objects.target import ObjectConfig
 from tinyunet.runs import predict, streamobjects
 from tinyunet.runs.build import build_model
+from tinyunet.runs.config import Config, DataConfig
 from tinyunet.runs.predict import PredictOptions, plan_jobs, predict_files
-from tinyunet.runs.run import load
+from tinyunet.runs.run import Run
 from tinyunet.runs.streamobjects import write_objects
 
 GREY = ChannelRule(drop_alpha=False, collapse_grey=False, used=1)
@@ -92,20 +94,19 @@ def test_objects_that_are_too_tall_to_be_held(tmp_path, monkeypatch):
 
 
 def test_objects_are_streamed_as_they_are_found_in_memory(tmp_path, monkeypatch):
-    plain = load(tiny.train_tiny(tiny.write_pairs(tmp_path / "cells"), tmp_path / "run", steps=1))
     classes = ClassInfo("background", 0, "#000000"), ClassInfo("object", 1, "#ffffff")
-    data = dataclasses.replace(plain.config.data, labelling=Labelling("instances", classes))
-    config = dataclasses.replace(plain.config, data=data)
-    variables = random_variables(build_model(config.model, classes=3), np.zeros((1, 8, 8, 1), np.float32))
-    run = dataclasses.replace(plain, config=config, variables=variables)
-    run.__dict__["tiles"] = (dataclasses.replace(plain.tiles[0], ladder=(32,)),) * 2
+    labelling, model = Labelling("instances", classes), ModelConfig(features=2, depth=1)
+    data = DataConfig(labelling=labelling, channels=GREY, normalisation=Normalisation("image"))
+    variables = random_variables(build_model(model, classes=3), np.zeros((1, 8, 8, 1), np.float32))
+    run = Run(tmp_path, Config(model=model, data=data), variables)
+    run.__dict__["tiles"] = (dataclasses.replace(run.tiles[0], ladder=(32,)),) * 2
     image = np.concatenate([tiny.picture(number, side=48)[0] for number in range(4)])
     scores = run.probabilities(image)
     levels = {"foreground_probability": np.quantile(1 - scores[..., 0], 0.5)}
     for name, part in (("core_probability", 0.7), ("split_probability", 0.9)):
         levels[name] = np.quantile(scores[..., 2], part)
     thresholds = ObjectConfig(**{name: float(level) for name, level in levels.items()}, smallest_px=3)
-    run.__dict__["config"] = dataclasses.replace(config, objects=thresholds)
+    run.__dict__["config"] = dataclasses.replace(run.config, objects=thresholds)
     tifffile.imwrite(tmp_path / "a.tif", image, tile=(32, 32), compression="zlib")
     jobs = {name: plan_jobs([tmp_path / "a.tif"], tmp_path / name, tables=True) for name in ("whole", "streamed")}
     assert predict_files(run, jobs["whole"], quiet=True) == []

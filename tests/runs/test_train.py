@@ -104,22 +104,6 @@ def test_a_training_begun_from_python_records_the_call_that_repeats_it(finished,
     assert tiny.weights(train(data, tmp_path / "run", quiet=True, **keywords).path) == tiny.weights(finished)
 
 
-@pytest.mark.parametrize(
-    ("program", "recorded"),
-    [
-        ("/usr/bin/tinyunet", "tinyunet train 'my cells' --steps 4"),
-        ("C:/Scripts/tinyunet.exe", "tinyunet train 'my cells' --steps 4"),
-        ("/lib/tinyunet/__main__.py", "tinyunet train 'my cells' --steps 4"),
-        ("notebook.py", "tinyunet.train('d', 'r', seed=0, init='old')"),
-        ("", "tinyunet.train('d', 'r', seed=0, init='old')"),
-    ],
-)
-def test_a_training_begun_by_a_command_records_it_ready_to_paste(monkeypatch, program, recorded):
-    monkeypatch.setattr(sys, "argv", [program, "train", "my cells", "--steps", "4"])
-    options = {"steps": None, "seed": 0, "settings": [], "init": Path("old")}
-    assert module._command(Path("d"), Path("r"), options) == recorded
-
-
 def test_minutes_become_steps_that_repeat_the_training(data, tmp_path, monkeypatch):
     measure = Session.measure  # steps are really timed, but briefly, and as if starting had cost 3 s
     monkeypatch.setattr(

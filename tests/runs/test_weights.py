@@ -52,7 +52,7 @@ def metadata(path):
 
 def test_what_was_written_comes_back_without_the_folder(path):
     write_weights(path, VARIABLES, CONFIG)
-    variables, config, temperature = read_weights(path)
+    variables, config, temperature, _ = read_weights(path)
     assert jax.tree.structure(variables) == jax.tree.structure(VARIABLES)
     assert jax.tree.all(jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), variables, VARIABLES))
     assert temperature == 1
@@ -74,6 +74,25 @@ def test_a_damaged_temperature_is_named(path, value):
     save_file({"w": np.zeros(1, np.float32)}, path, metadata={KEY: about})
     with pytest.raises(CheckpointError, match=rf"^The metadata of {re.escape(str(path))} is damaged: .+\.$"):
         read_weights(path)
+
+
+def test_further_networks_come_back_in_their_order(path):
+    others = [jax.tree.map(lambda x, number=number: x + np.float32(number), VARIABLES) for number in range(11)]
+    write_weights(path, VARIABLES, CONFIG, others=others)
+    found = read_weights(path)
+    assert "others" not in found.variables
+    assert [each["batch_stats"]["unet"]["mean"].tolist() for each in found.others] == [[n, n] for n in range(11)]
+    with safe_open(path, framework="numpy") as file:
+        assert "others/10/params/head/bias" in file.keys()  # noqa: SIM118
+
+
+def test_further_networks_that_are_not_numbered_are_named(path):
+    write_weights(path, VARIABLES, CONFIG)
+    about = metadata(path)
+    for name in ("others/1/w", "others"):
+        save_file({name: np.zeros(1, np.float32)}, path, metadata=about)
+        with pytest.raises(CheckpointError, match=r"is damaged: its further networks are not numbered from 0\.$"):
+            read_weights(path)
 
 
 def test_a_tensor_is_called_by_its_path(path):

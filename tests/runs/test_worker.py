@@ -39,7 +39,7 @@ def order(run, tmp_path):
         region=(slice(0, 96), slice(0, 32)),
         probabilities=False,
     )
-    return Order(work=work, size=path.stat().st_size, computed_by=computed_by())
+    return Order(work=work, size=path.stat().st_size, computed_by=computed_by(run))
 
 
 def test_bands_are_those_of_the_whole_image(run, order):
@@ -70,7 +70,7 @@ def refusal(run, order, error, **changed):
 
 
 def test_a_worker_that_would_compute_other_bits(run, order):
-    here = computed_by()
+    here = computed_by(run)
     there = ["tinyunet 0.0.1", *here[1:]]
     assert refusal(run, order, ConfigError, computed_by=there) == (
         f"The worker {WHERE} computes by {', '.join(here)}, and this process by {', '.join(there)}, whose bits may "

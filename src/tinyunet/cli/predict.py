@@ -38,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="average over the flips and turns of the training, up to eight: slower, a bit better",
     )
     parser.add_argument(
+        "--runtime",
+        choices=("auto", "native", "onnx", "jax"),
+        default="auto",
+        help="what computes: the kernels of tinyunet-native, ONNX Runtime, or JAX alone; auto (the default) takes the "
+        "first of them that is installed and agrees with JAX on the first tile",
+    )
+    parser.add_argument(
         "--region",
         metavar="Y0:Y1,X0:X1",
         help="predict these rows and columns alone, with the context around them; of a volume Z0:Z1 first",
@@ -59,11 +66,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Predicts every input."""
     from contextlib import ExitStack
 
-    from tinyunet.runs.predict import PredictOptions, plan_jobs, predict_files
+    from tinyunet.runs.predict import PredictOptions, plan_jobs, predict_files, write_record
     from tinyunet.runs.run import load
 
     region = None if arguments.region is None else parse_region(arguments.region)
-    trained = load(arguments.model)
+    trained = load(arguments.model, runtime=arguments.runtime)
     jobs = plan_jobs(
         arguments.inputs,
         arguments.out,
@@ -89,8 +96,10 @@ def run(arguments: argparse.Namespace) -> None:
         notes = predict_files(trained, jobs, options, compute=compute, quiet=arguments.quiet)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
+    write_record(trained, arguments.out)
     kind = "volume" if trained.dimensions == 3 else "image"
-    print(f"{len(jobs)} {kind}{'s' * (len(jobs) != 1)} predicted into {arguments.out}")
+    said = [f"{len(jobs)} {kind}{'s' * (len(jobs) != 1)} predicted into {arguments.out}", trained.engine.words]
+    print(", ".join(filter(None, said)))
 
 
 def _open_cluster(where: str, run: "Run", *, cache: bool, quiet: bool) -> "AbstractContextManager[Cluster]":

@@ -24,10 +24,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--init", metavar="RUN", type=Path, help="start from the weights of another run")
     parser.add_argument("--overwrite", action="store_true", help="replace a run that is there")
+    parser.add_argument(
+        "--devices", metavar="N", type=int, help="train on so many devices of each process (default all)"
+    )
+    parser.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="train together with other processes: the address of process 0, or auto as JAX finds out",
+    )
+    parser.add_argument("--process", metavar="I/N", help="with --coordinator: this is process I of N, from 0")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains, or goes on training, then says what to do next."""
+    from tinyunet.runs.processes import is_main, join
+
+    join(arguments.coordinator, arguments.process)
     from tinyunet.runs.folder import FOLDS
     from tinyunet.runs.folds import resume_folds, train_folds
     from tinyunet.runs.train import resume, train
@@ -35,9 +47,12 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.resume is not None:
         others = ("data", "out", "minutes", "steps", "seed", "config", "init", "folds")
         if any(getattr(arguments, name) is not None for name in others) or arguments.settings or arguments.overwrite:
-            raise ConfigError("--resume takes everything from the run; give it no data and no other options.")
+            raise ConfigError(
+                "--resume takes everything from the run; give it no data and no other options, "
+                "but for --devices, --coordinator and --process."
+            )
         continued = resume_folds if (arguments.resume / FOLDS).is_file() else resume
-        out = continued(arguments.resume, quiet=arguments.quiet).path
+        out = continued(arguments.resume, devices=arguments.devices, quiet=arguments.quiet).path
         data = "DATA"
     else:
         for name, value in (("DATA", arguments.data), ("--out RUN", arguments.out)):
@@ -53,12 +68,15 @@ def run(arguments: argparse.Namespace) -> None:
             "config": arguments.config,
             "settings": arguments.settings,
             "overwrite": arguments.overwrite,
+            "devices": arguments.devices,
             "quiet": arguments.quiet,
         }
         if arguments.folds is not None:
             train_folds(data, out, folds=arguments.folds, **chosen)
         else:
             train(data, out, init=arguments.init, started=STARTED, **chosen)
+    if not is_main():
+        return
     if (out / "model.safetensors").is_file():
         print(f"weights  {out / 'model.safetensors'}")
     if (out / "report.html").is_file():  # not yet where folds were stopped

@@ -179,8 +179,10 @@ def mirrored(start: int, count: int, size: int) -> Int[np.ndarray, " n"]:
     return np.minimum(position, period - position)
 
 
-def batches(sampler: Sampler, *, first: int, last: int, threads: int = 2) -> Iterator[dict[str, Any]]:
-    """The batches of steps first … last - 1, read ahead by threads.
+def batches(
+    sampler: Sampler, *, first: int, last: int, rows: range | None = None, threads: int = 2
+) -> Iterator[dict[str, Any]]:
+    """The batches of steps first … last - 1, or the same rows of each, read ahead by threads.
 
     A batch depends on its number alone, so a training that goes on at step `first` sees what an uninterrupted one
     would have seen.
@@ -189,13 +191,23 @@ def batches(sampler: Sampler, *, first: int, last: int, threads: int = 2) -> Ite
         sampler: Gives the samples.
         first: Number of the first step, from 0.
         last: Number after that of the last step.
+        rows: Which samples of a batch are made, where several processes share it; None: all.
         threads: Threads that read; they also keep up to eight batches ready.
 
     Returns:
-        Dictionaries of `images`, `labels`, `epoch` and `number`, each with a leading axis of the batch's size.
+        Dictionaries of `images`, `labels`, `epoch` and `number`, each with a leading axis of the batch's size, or
+        that of the rows.
     """
     import grain
 
     size = sampler.config.batch
-    samples = grain.MapDataset.range(first * size, last * size).map(sampler)
-    return iter(samples.batch(size).to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=8)))
+    rows = range(size) if rows is None else rows
+
+    def sample(n: int) -> dict[str, Any]:
+        step, row = divmod(n, len(rows))
+        return sampler(step * size + rows[row])
+
+    samples = grain.MapDataset.range(first * len(rows), last * len(rows)).map(sample)
+    return iter(
+        samples.batch(len(rows)).to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=8))
+    )

@@ -126,10 +126,11 @@ def normalise(image: Shaped[np.ndarray, "*space c"], normalisation: Normalisatio
     if image.shape[-1] != channels:
         raise ValueError(f"`image` must have {channels} channels as `normalisation` has, got {image.shape[-1]}.")
     result = np.zeros(image.shape, np.float32)
-    for c, (mean, std) in enumerate(zip(normalisation.mean, normalisation.std, strict=True)):
-        if std > 0:
-            # in float64: a float32 holds neither 32-bit integers nor a small contrast on a large offset
-            result[..., c] = (image[..., c].astype(np.float64) - mean) / std
+    for rows in pieces(image.shape[:-1]):
+        for c, (mean, std) in enumerate(zip(normalisation.mean, normalisation.std, strict=True)):
+            if std > 0:
+                # in float64: a float32 holds neither 32-bit integers nor a small contrast on a large offset
+                result[rows, ..., c] = (image[rows, ..., c].astype(np.float64) - mean) / std
     return result
 
 

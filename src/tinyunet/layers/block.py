@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -153,7 +154,7 @@ def _convolve_normalise_relu(x, more, kernel, bias, scale, shift, *, padding, po
     return z, None if pool is None else max_pool(z, pool), mean, var
 
 
-def crop_to(x: Float[Array, "b *space c"], shape: tuple[int, ...]) -> Float[Array, "b *out c"]:
+def crop_to(x: Float[Array, "b *space c"], shape: Sequence[Any]) -> Float[Array, "b *out c"]:
     """Cuts the centre out of a map, so that its axes of space are those of `shape`, another map's shape.
 
     Example:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from tinyunet.layers import native
+from tinyunet.layers.bands import correlate
 
 Padding = Literal["same", "valid"]
 
@@ -64,25 +64,8 @@ def convolve_by_xla(
     """`convolve`, whatever is installed."""
     if more is not None:
         x = jnp.concatenate([x, more], axis=-1)
-    correlate = _correlate_volume if kernel.ndim == 5 else _correlate
-    return correlate(x, kernel, padding) + bias
-
-
-def _correlate(
-    x: Float[Array, "b *space c"], kernel: Float[Array, "*window c d"], padding: Padding
-) -> Float[Array, "b *out d"]:
-    """The sum without the bias, by XLA."""
-    window = kernel.shape[:-2]
-    if all(size == 1 for size in window):
-        return x @ kernel.reshape(kernel.shape[-2:])
-    space = "DHW"[-len(window) :]
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(1,) * len(window),
-        padding=padding.upper(),
-        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
-    )
+    volume = kernel.ndim == 5 and set(kernel.shape[:3]) != {1}
+    return (_correlate_volume if volume else correlate)(x, kernel, padding) + bias
 
 
 def _correlate_volume(
@@ -111,7 +94,7 @@ def _correlate_slices(
     x: Float[Array, "b z h w c"], kernel: Float[Array, "i j c d"], padding: Padding
 ) -> Float[Array, "b z oh ow d"]:
     """Every slice on its own."""
-    y = _correlate(x.reshape(-1, *x.shape[2:]), kernel, padding)
+    y = correlate(x.reshape(-1, *x.shape[2:]), kernel, padding)
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 

@@ -10,17 +10,20 @@ Which path computes what:
 | everything else | XLA | XLA |
 
 On any other backend, and in bfloat16, all is XLA's. Values and gradients are those of XLA within float32 rounding.
-`TINYUNET_NATIVE=off` in the environment turns the kernels off.
+`TINYUNET_NATIVE=off` in the environment turns the kernels off, and so does `without_kernels` for what is traced in it.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
 Stock = Callable[..., Any]
@@ -40,6 +43,50 @@ def instruction_set() -> str | None:
     except ImportError:
         return None
     return str(tinyunet_native.load())
+
+
+_turned_off = ContextVar("_turned_off", default=False)
+
+
+@contextmanager
+def without_kernels() -> Iterator[None]:
+    """What is traced inside is computed by XLA alone, as if the kernels were not installed.
+
+    A function that `jax.jit` has compiled already stays as it is: give `jax.jit` a function of its own.
+
+    Example:
+        >>> with without_kernels():
+        ...     covers(jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 2)), "same")
+        False
+    """
+    before = _turned_off.set(True)
+    try:
+        yield
+    finally:
+        _turned_off.reset(before)
+
+
+_mesh: ContextVar[Mesh | None] = ContextVar("mesh", default=None)
+
+
+@contextmanager
+def divided_over(mesh: Mesh) -> Iterator[None]:
+    """A context in which programs are traced whose batches are divided over the only axis of a mesh.
+
+    XLA divides its own operations by itself, but cannot cut a call of ours in parts: each device then calls the kernels
+    with its part, and sums over the batch are added up here.
+
+    Example:
+        >>> from tinyunet.layers import conv
+        >>> with divided_over(Mesh(np.array(jax.devices()), ("batch",))):
+        ...     jax.jit(conv.convolve)(jnp.ones((2, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), jnp.zeros(1)).shape
+        (2, 4, 4, 1)
+    """
+    before = _mesh.set(mesh)
+    try:
+        yield
+    finally:
+        _mesh.reset(before)
 
 
 def covers(x: Array, kernel: Array, padding: str | None) -> bool:
@@ -62,6 +109,7 @@ def covers(x: Array, kernel: Array, padding: str | None) -> bool:
         and 0 not in (*x.shape, *kernel.shape)
         and (padding != "valid" or all(n >= k for n, k in zip(space, window, strict=True)))
         and jax.default_backend() == "cpu"
+        and not _turned_off.get()
         and instruction_set() is not None
     )
 
@@ -86,7 +134,7 @@ def convolve(
         stock: (x, more, kernel, bias) to the result, for where a program is lowered for another backend after all.
     """
     native = partial(_convolve, before=_before(kernel, padding))
-    return _choose(lambda *a: native(*a)[0], stock, x, more, kernel, bias)
+    return _choose(lambda *a: native(*a)[0], stock, x, more, kernel, bias, takes="mmww", gives="m")
 
 
 def _convolve_fwd(
@@ -99,7 +147,7 @@ def _convolve_bwd(padding: str, stock: Stock, saved: Arrays, cotangent: Array) -
     def native(cotangent: Array, x: Array, more: Array | None, kernel: Array, bias: Array) -> Arrays:
         return _convolve_gradients(x, more, kernel, cotangent, before=_before(kernel, padding))
 
-    return _choose(native, _gradients_of(stock), cotangent, *saved)
+    return _choose(native, _gradients_of(stock), cotangent, *saved, takes="mmmww", gives="mmww")
 
 
 convolve.defvjp(_convolve_fwd, _convolve_bwd)
@@ -158,13 +206,16 @@ def _forward(
         x: Array, more: Array | None, kernel: Array, bias: Array, scale: Array, shift: Array
     ) -> tuple[Array | None, ...]:
         y, mean, variance = _convolve(x, more, kernel, bias, before=_before(kernel, padding), moments=True)
+        if _mesh.get() is not None:
+            mean, square = _mean(mean), _mean(variance + mean * mean)
+            variance = jnp.maximum(0.0, square - mean * mean)
         return *_normalise(y, mean, scale * jax.lax.rsqrt(variance + epsilon), shift, pool), mean, variance, y
 
     def by_stock(*arrays: Array | None) -> tuple[Array | None, ...]:
-        y = jax.eval_shape(native, *arrays)[-1]
+        y = jax.eval_shape(lambda *a: _convolve(*a[:4], before=_before(kernel, padding))[0], *arrays)
         return *stock(*arrays), jnp.zeros(y.shape, y.dtype)  # which this path does not need
 
-    return _choose(native, by_stock, x, more, kernel, bias, scale, shift)
+    return _choose(native, by_stock, x, more, kernel, bias, scale, shift, takes="mmwwww", gives="mmwwm")
 
 
 def _convolve_normalise_fwd(*arguments: Any) -> tuple[Arrays, Arrays]:
@@ -179,12 +230,19 @@ def _convolve_normalise_bwd(
         x, more, kernel, _, scale, shift, y, mean, variance = saved
         r = jax.lax.rsqrt(variance + epsilon)
         dy, dscale, dshift = _normalise_gradients(y, mean, scale * r, shift, r, z, pooled, pool)
+        if _mesh.get() is not None:
+            # The kernel has taken the means of g and of g x over this part of the batch: take them over all of it.
+            #     dy = scale r (g - mean(g) - x mean(g x)),    x = (y - mean) r
+            pixels = y.size / y.shape[-1]
+            surplus, steeper = ((part - _mean(part)) / pixels for part in (dshift, dscale))
+            dy = dy + scale * r * (surplus + (y - mean) * r * steeper)
+        dscale, dshift = _total(dscale), _total(dshift)
         return *_convolve_gradients(x, more, kernel, dy, before=_before(kernel, padding)), dscale, dshift
 
     def by_stock(z: Array, pooled: Array | None, *saved: Any) -> Arrays:
         return _gradients_of(lambda *arrays: stock(*arrays)[:2])((z, pooled), *saved[:6])
 
-    return _choose(native, by_stock, *cotangents[:2], *saved)
+    return _choose(native, by_stock, *cotangents[:2], *saved, takes="mmmmwwwwmww", gives="mmwwww")
 
 
 convolve_normalise.defvjp(_convolve_normalise_fwd, _convolve_normalise_bwd)
@@ -201,7 +259,7 @@ def convolve_relu(
 ) -> Float[Array, "b *out d"]:
     """`convolve`, then ReLU; the gradients are XLA's."""
     native = partial(_convolve, before=_before(kernel, padding), relu=True)
-    return _choose(lambda *arrays: native(*arrays)[0], stock, x, more, kernel, bias)
+    return _choose(lambda *arrays: native(*arrays)[0], stock, x, more, kernel, bias, takes="mmww", gives="m")
 
 
 def _convolve_relu_fwd(
@@ -229,7 +287,7 @@ def conv_transpose(
         bias: Added to every pixel.
         stock: (x, kernel, bias) to the result, as for `convolve`.
     """
-    return _choose(_spread, stock, x, kernel, bias)
+    return _choose(_spread, stock, x, kernel, bias, takes="mww", gives="m")
 
 
 def _conv_transpose_fwd(x: Array, kernel: Array, bias: Array, stock: Stock) -> tuple[Array, Arrays]:
@@ -237,14 +295,45 @@ def _conv_transpose_fwd(x: Array, kernel: Array, bias: Array, stock: Stock) -> t
 
 
 def _conv_transpose_bwd(stock: Stock, saved: Arrays, cotangent: Array) -> Arrays:
-    return _choose(_spread_gradients, _gradients_of(stock), cotangent, *saved)
+    return _choose(_spread_gradients, _gradients_of(stock), cotangent, *saved, takes="mmww", gives="mww")
 
 
 conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
 
 
-def _choose(native: Callable[..., Any], stock: Stock, *arrays: Any) -> Any:
+def _choose(native: Callable[..., Any], stock: Stock, *arrays: Any, takes: str, gives: str) -> Any:
+    """The kernels' result on a CPU, XLA's elsewhere.
+
+    Args:
+        native: Calls kernels.
+        stock: The same by XLA.
+        arrays: Arguments of both.
+        takes: For each of them `m`, a map with a batch that may be divided, or `w`, which every device has as a whole.
+        gives: Of the results, likewise.
+    """
+    if (mesh := _mesh.get()) is not None:
+        kinds = {"m": PartitionSpec(*mesh.axis_names), "w": PartitionSpec()}
+        results = tuple(kinds[kind] for kind in gives)
+        native = jax.shard_map(
+            native,
+            mesh=mesh,
+            in_specs=tuple(kinds[kind] for kind in takes),
+            out_specs=results if len(results) > 1 else results[0],
+            check_vma=False,
+        )
     return jax.lax.platform_dependent(*arrays, cpu=native, default=stock)
+
+
+def _total(part: Array) -> Array:
+    """The sum over all devices of what each has summed over its part of the batch."""
+    mesh = _mesh.get()
+    return part if mesh is None else jax.lax.psum(part, mesh.axis_names)
+
+
+def _mean(part: Array) -> Array:
+    """The mean over all devices, whose parts are of one size."""
+    mesh = _mesh.get()
+    return part if mesh is None else jax.lax.pmean(part, mesh.axis_names)
 
 
 def _gradients_of(stock: Stock) -> Callable[..., Any]:
@@ -306,7 +395,7 @@ def _convolve_gradients(
         y, _more(y, None), kernel, _NOTHING, x.shape, others=others, before=_axes(around, 0), turned=True
     )
     dk, db = _kernel_gradients(_volume(x), _more(x, more), y, kernel.shape, before=_axes(before, 0))
-    return dx.reshape(x.shape), None if more is None else dmore.reshape(more.shape), dk, db
+    return dx.reshape(x.shape), None if more is None else dmore.reshape(more.shape), _total(dk), _total(db)
 
 
 def _kernel_gradients(
@@ -373,7 +462,7 @@ def _spread_gradients(cotangent: Array, x: Array, kernel: Array, bias: Array) ->
         blocks, _more(blocks, None), kernel, _NOTHING, volume.shape, stride=stride, turned=True, blocks=True
     )
     dk, dbias = _kernel_gradients(volume, _more(x, None), blocks, kernel.shape, stride=stride, spread=True, blocks=True)
-    return dx.reshape(x.shape), dk, dbias.reshape(window[-1], features).sum(0)
+    return dx.reshape(x.shape), _total(dk), _total(dbias.reshape(window[-1], features).sum(0))
 
 
 def _in_rows(volume: Array, stride: np.ndarray, channels: int) -> tuple[int, ...]:

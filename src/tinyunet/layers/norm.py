@@ -100,7 +100,7 @@ def normalise(
         case "batch":
             return BatchNorm(momentum=momentum, name=f"BatchNorm_{index}", parent=module)(x, train=train)
         case "group":
-            groups = max(g for g in range(1, max(1, x.shape[-1] // GROUP_SIZE) + 1) if x.shape[-1] % g == 0)
+            groups = group_count(x.shape[-1])
             return nn.GroupNorm(
                 num_groups=groups, epsilon=EPSILON, dtype=jnp.float32, name=f"GroupNorm_{index}", parent=module
             )(x)
@@ -108,3 +108,13 @@ def normalise(
             return nn.InstanceNorm(epsilon=EPSILON, dtype=jnp.float32, name=f"InstanceNorm_{index}", parent=module)(x)
         case "none":
             return x.astype(jnp.float32)
+
+
+def group_count(features: int) -> int:
+    """How many groups the channels of a map are divided into: of eight each, or more where eight do not divide them.
+
+    Example:
+        >>> group_count(4), group_count(16), group_count(36)
+        (1, 2, 4)
+    """
+    return max(g for g in range(1, max(1, features // GROUP_SIZE) + 1) if features % g == 0)

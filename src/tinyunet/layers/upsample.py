@@ -21,6 +21,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from tinyunet.layers import native
+from tinyunet.layers.bands import correlate
 from tinyunet.layers.conv import Conv
 from tinyunet.layers.factors import axis_factors
 
@@ -105,8 +106,8 @@ def _conv_transpose_by_xla(
     *window, channels, features = kernel.shape
     n = len(window)
     turned = jnp.flip(kernel, axis=tuple(range(n)))
-    matrix = jnp.moveaxis(turned, n, 0).reshape(channels, math.prod(window) * features)
-    return depth_to_space(x @ matrix, window) + bias
+    matrix = jnp.moveaxis(turned, n, 0).reshape(*(1,) * n, channels, math.prod(window) * features)
+    return depth_to_space(correlate(x, matrix, "same"), window) + bias
 
 
 def bilinear(

@@ -99,7 +99,8 @@ class UNet(nn.Module):
                 number from 0 to `depth` for each axis.
         """
         axes = x.ndim - 2
-        check_sizes(self.topologies(axes), x.shape[1:-1])
+        if all(isinstance(size, int) for size in x.shape[1:-1]):  # a symbol's divisors cannot always be told
+            check_sizes(self.topologies(axes), x.shape[1:-1])
         if valid is not None:
             x = jnp.where(valid, x, 0)
         x = x.astype(self.dtype)

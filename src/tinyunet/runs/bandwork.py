@@ -4,6 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,19 +115,20 @@ def kept_dtype(run: Run) -> np.dtype:
     return np.dtype(np.float32) if run.finds_objects else np.dtype(np.min_scalar_type(len(run.classes) - 1))
 
 
-def computed_by() -> list[str]:
-    """What the bits of a result depend on beside the network and the image, as far as a process can say it.
-
-    Example:
-        >>> computed_by()
-        ['tinyunet ...', 'jax ...', 'cpu', '...']
-    """
+def computed_by(run: Run) -> list[str]:
+    """What the bits of a result depend on beside the weights and the image, as far as a process can say it."""
     kernels = instruction_set()
+    try:
+        onnx = f"ONNX Runtime {metadata.version('onnxruntime')}"
+    except metadata.PackageNotFoundError:
+        onnx = "no ONNX Runtime"
     return [
         f"tinyunet {__version__}",
         f"jax {jax.__version__}",
         jax.default_backend(),
         "no kernels" if kernels is None else f"kernels for {kernels}",
+        onnx,
+        f"runtime {run.runtime}",
     ]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.store import Target
+from tinyunet.layers.native import without_kernels
 from tinyunet.layers.norm import LOCAL_NORMS
 from tinyunet.models.presets import ModelConfig
 from tinyunet.models.segmenter import Segmenter
@@ -62,22 +64,31 @@ def build_model(config: ModelConfig, *, classes: int) -> Segmenter:
     return Segmenter(classes=classes, unet=config.unet())
 
 
-def build_probabilities(model: Segmenter) -> Probabilities:
+def build_probabilities(model: Segmenter, *, kernels: bool = True) -> Probabilities:
     """The compiled function from variables, tiles and their validity to probabilities.
 
     A network whose norms look at the whole tile is not told which pixels are valid: its tiles are blended instead.
+
+    Args:
+        model: The network.
+        kernels: Whether by the kernels of `tinyunet.layers.native`, where there are any.
     """
-    unet = model.unet
-    told = unet.padding == "same" and unet.norm in LOCAL_NORMS
+    told = is_told(model)
 
     @jax.jit
     def probabilities(
         variables: Variables, tiles: Float[Array, "n *space c"], valid: Bool[Array, "n *space 1"]
     ) -> Float[Array, "n *out k"]:
-        logits = model.apply(variables, tiles, valid=valid if told else None, method="tile")
+        with nullcontext() if kernels else without_kernels():
+            logits = model.apply(variables, tiles, valid=valid if told else None, method="tile")
         return jax.nn.softmax(jnp.asarray(logits))
 
     return probabilities
+
+
+def is_told(model: Segmenter) -> bool:
+    """Whether a network is told which pixels of a tile are valid."""
+    return model.unet.padding == "same" and model.unet.norm in LOCAL_NORMS
 
 
 def build_tiles(config: ModelConfig, patch: tuple[int, ...], *, large: bool = False) -> tuple[TileSpec, ...]:

@@ -50,12 +50,13 @@ class Cluster:
 
     Args:
         client: Connected to their scheduler.
+        run: The trained network.
         where: The scheduler, for messages.
         network: The name under which the workers hold the network.
     """
 
-    def __init__(self, client: Client, *, where: str, network: str):
-        self.client, self._where, self._network = client, where, network
+    def __init__(self, client: Client, run: Run, *, where: str, network: str):
+        self.client, self._run, self._where, self._network = client, run, where, network
 
     def compute(
         self, work: BandWork, bands: Sequence[Band], progress: Progress | None = None
@@ -74,7 +75,7 @@ class Cluster:
             ConfigError: The scheduler is lost, or a worker would compute other bits.
             DataError: A worker cannot read the image, or workers die of it again and again.
         """
-        order = pickle.dumps(_order(work))
+        order = pickle.dumps(_order(work, self._run))
         waiting = deque(cut_tasks(work, bands, threads=self._threads()))
         tiles = {task[0].number: Stitcher(work.grid, task, work.region).tiles for task in waiting}
         done, total = 0, sum(tiles.values())
@@ -193,7 +194,7 @@ def open_cluster(
             if not client.nthreads():
                 print(f"{where} has no workers yet; waiting for them.", file=sys.stderr, flush=True)
         try:
-            yield Cluster(client, where=where, network=network)
+            yield Cluster(client, run, where=where, network=network)
         finally:
             with contextlib.suppress(Exception):  # of a scheduler that is lost
                 client.unregister_worker_plugin(network)
@@ -229,13 +230,13 @@ def cut_tasks(work: BandWork, bands: Sequence[Band], *, threads: int) -> Iterato
             yield group[start : start + size]
 
 
-def _order(work: BandWork) -> worker.Order:
+def _order(work: BandWork, run: Run) -> worker.Order:
     """Work as it is sent: by a path that does not depend on where a worker was started."""
     source = work.source
     return worker.Order(
         work=dataclasses.replace(work, source=source.absolute()),
         size=source.stat().st_size if source.is_file() else None,
-        computed_by=computed_by(),
+        computed_by=computed_by(run),
     )
 
 

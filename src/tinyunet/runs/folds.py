@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from tinyunet.data.split import Split, draw_order
@@ -47,6 +48,7 @@ def train_folds(
     config: str | Path | None = None,
     settings: Sequence[str] = (),
     overwrite: bool = False,
+    devices: int | None = None,
     quiet: bool = False,
 ) -> Run:
     """Trains one network for each fold, scores each on the images it has not seen, and gives them together.
@@ -64,6 +66,7 @@ def train_folds(
         config: A `config.toml` to start from instead of the defaults.
         settings: Single values over it, as `key=value`.
         overwrite: Replace a run that is there.
+        devices: On how many devices; all, if None.
         quiet: Show no progress.
 
     Returns:
@@ -77,6 +80,7 @@ def train_folds(
         Isensee et al. (2021), nnU-Net, section "Ensemble selection and empirical post-processing", for predicting with
         the networks of a cross-validation.
     """
+    _refuse_processes()
     data, out = Path(data), Path(out)
     refuse_existing(out, overwrite=overwrite)
     wanted = with_length(read_request(Path(config) if config else None, settings), minutes, steps, seed)
@@ -90,19 +94,21 @@ def train_folds(
         write_fingerprint(folder, examination)
         table = {"folds": [f"fold-{k}" for k in range(folds)], "minutes": None if minutes is None else minutes / folds}
         (folder / FOLDS).write_text(json.dumps(table) + "\n", encoding="utf-8")
-    return resume_folds(out, quiet=quiet)
+    return resume_folds(out, devices=devices, quiet=quiet)
 
 
-def resume_folds(out: Path, *, quiet: bool = False) -> Run:
+def resume_folds(out: Path, *, devices: int | None = None, quiet: bool = False) -> Run:
     """Trains the folds that are not done yet, and goes on with one that was interrupted.
 
     Args:
         out: A folder that `train_folds` made.
+        devices: On how many devices; all, if None.
         quiet: Show no progress.
 
     Raises:
         CheckpointError: It is no such folder, or the data have changed.
     """
+    _refuse_processes()
     config, table = read_run_config(out), read_folds(out)
     assert config.data.split is not None  # as `train_folds` wrote it
     names = table["folds"]
@@ -113,14 +119,22 @@ def resume_folds(out: Path, *, quiet: bool = False) -> Run:
         if not (fold / EVALUATION).is_file():
             display.say(f"Fold {k + 1} of {len(names)}")
             if (fold / CONFIG).is_file():
-                run = resume(fold, quiet=quiet)
+                run = resume(fold, devices=devices, quiet=quiet)
             else:
                 split = fold_of(config.data.split, k, len(names), seed=config.seed)
                 one = dataclasses.replace(_with_split(config, split), seed=(config.seed + k) % 2**32)
                 call: dict[str, Any] = {"config": fold / CONFIG, "settings": []}  # which holds the fold's split
                 place = Path(config.data.folder)
                 run = begin(
-                    one, place, fold, minutes=table["minutes"], init=None, call=call, quiet=quiet, started=began
+                    one,
+                    place,
+                    fold,
+                    minutes=table["minutes"],
+                    init=None,
+                    call=call,
+                    devices=devices,
+                    quiet=quiet,
+                    started=began,
                 )
             if _ended(fold) == "stopped":
                 display.say(f"Stopped; `tinyunet train --resume {out}` goes on.")
@@ -147,6 +161,11 @@ def fold_of(split: Split, k: int, folds: int, *, seed: int) -> Split:
         val=tuple(name for name in split.train if name in held),
         notes=(f"Fold {k + 1} of {folds}: {len(held)} of {len(order)} images are held out (seed {seed}).",),
     )
+
+
+def _refuse_processes() -> None:
+    if jax.process_count() > 1:
+        raise ConfigError("Folds are trained by one process, on all its devices; start it without the others.")
 
 
 def _joined(split: Split) -> Split:

@@ -1,5 +1,6 @@
 """Predicting files and folders into a folder."""
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyunet import __version__
 from tinyunet.data.header import MAX_REGION_PIXELS, Header
 from tinyunet.data.labelfile import write_labels, write_nifti
 from tinyunet.data.labelrows import ROW_SUFFIXES
@@ -27,6 +29,9 @@ from tinyunet.runs.stream import StreamedPrediction, is_large
 
 LOSSLESS = {kind: kind for kind in (".tif", ".tiff", ".zarr", *NIFTI_SUFFIXES)}
 """Suffix of the labels by suffix of the image, where it is not `.png`: JPEG would spoil them."""
+
+RECORD = "prediction.json"
+"""Lies beside the predictions and says what made them."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,19 @@ def predict_files(
         which = whole[0] if len(whole) == 1 else f"{len(whole)} images, such as {whole[0]},"
         notes.append(f"{which} {'was' if len(whole) == 1 else 'were'} predicted here: Dask is for large images.")
     return notes
+
+
+def write_record(run: Run, out: Path) -> None:
+    """Writes down beside the predictions what made them: the model, and what computed it in which tiles."""
+    record = {
+        "tinyunet": __version__,
+        "model": str(run.path),
+        "seed": run.config.seed,
+        **run.engine.record,
+        "largest_tile": [spec.ladder[-1] for spec in run.tiles],
+        "tiles_at_once": run.tiles[0].batch,
+    }
+    write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def _predict(

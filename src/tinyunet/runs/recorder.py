@@ -73,6 +73,11 @@ class Recorder:
         if math.isfinite(done.loss) and (done.step - 1) % self._every == 0:
             self._log_loss(done.step - 1, done.loss)
 
+    @property
+    def _seconds(self) -> float:
+        """Since the training began, or went on."""
+        return time.monotonic() - self._began
+
     def _log_loss(self, step: int, loss: float) -> None:
         self._log.write(
             "train",
@@ -81,6 +86,7 @@ class Recorder:
             learning_rate=self.rate(step - 1),
             steps_per_second=self._clock.speed,
             waiting=self._clock.waiting,
+            seconds=self._seconds,
         )
 
     def look(self, done: Done) -> None:
@@ -100,6 +106,7 @@ class Recorder:
             dice=[float(d) for d in validation.dice],
             score=validation.score,
             best=better,
+            seconds=self._seconds,
         )
         scores = "  ".join(f"{name} {d:.3f}" for name, d in zip(self.names, validation.dice, strict=True))
         self.display.say(f"step {done.step}: validation loss {validation.loss:.3f}, Dice {scores}")
@@ -153,7 +160,7 @@ class Recorder:
             "end",
             done.step,
             reason=reason,
-            seconds=time.monotonic() - self._began,
+            seconds=self._seconds,
             peak_memory_bytes=peak_memory(),
         )
         self._checkpoints.close()
@@ -187,3 +194,31 @@ class Clock:
         elapsed = max(1e-9, now - self._began)
         self.speed = (done.step - self._first) / elapsed
         self.waiting = min(1.0, self._waited / elapsed)
+
+
+class Bystander:
+    """What a process has instead that is not the first of several: it keeps no records, and looks at nothing."""
+
+    due = False
+
+    def restore(self, state: TrainState) -> tuple[TrainState, int]:
+        """The state as it is: process 0 knows better."""
+        return state, 0
+
+    def step(self, done: Done) -> None:
+        """Nothing."""
+
+    look = save = step
+
+    def note(self, step: int, text: str) -> None:
+        """Nothing."""
+
+    def chosen(self, state: TrainState) -> Variables:
+        """The average: process 0 knows better."""
+        return dict(state.average)
+
+    def calibrated(self, done: Done, temperature: Temperature) -> None:
+        """Nothing."""
+
+    def end(self, done: Done, reason: str) -> None:
+        """Nothing."""

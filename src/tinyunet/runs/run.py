@@ -4,13 +4,14 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.errors import FlaxError
 from flax.traverse_util import flatten_dict
-from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped
+from jaxtyping import Bool, Float, Float32, Int32, Shaped
 
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation, normalise
@@ -20,11 +21,11 @@ from tinyunet.evaluation.temperature import scale_probabilities
 from tinyunet.models.segmenter import Segmenter
 from tinyunet.objects.decode import decode_objects
 from tinyunet.prediction.augmented import predict_augmented
-from tinyunet.prediction.batches import Forward
 from tinyunet.prediction.predict import Progress, predict_labels, predict_probabilities
 from tinyunet.prediction.tiles import TileSpec
-from tinyunet.runs.build import LARGE_PIXELS, build_model, build_probabilities, build_tiles, network_classes
+from tinyunet.runs.build import LARGE_PIXELS, build_tiles, network_classes
 from tinyunet.runs.config import Config
+from tinyunet.runs.engine import Engine
 from tinyunet.runs.folder import FOLDS, WEIGHTS, read_folds, read_run_config
 from tinyunet.runs.weights import read_weights
 from tinyunet.training.state import Variables
@@ -40,6 +41,7 @@ class Run:
         variables: Parameters and batch statistics.
         others: Those of further networks of the same kind, as folds have; probabilities are the mean over all.
         temperature: What probabilities are scaled by, once all means are taken; see `tinyunet.evaluation.temperature`.
+        runtime: What computes; see `tinyunet.runs.engine`.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Run:
     variables: Variables
     others: tuple[Variables, ...] = ()
     temperature: float = 1.0
+    runtime: str = "auto"
 
     @property
     def labelling(self) -> Labelling:
@@ -117,7 +120,7 @@ class Run:
             ConfigError: Test-time augmentation of a network that was trained with neither flips nor turns.
             CheckpointError: The weights are not those of the run's own configuration.
         """
-        prepared, shape = self._prepared(image, spacing)
+        prepared, shape = self.prepare(image, spacing)
         if tta or self.finds_objects or prepared.shape[:-1] != shape:
             return self.decide(self._stitched(prepared, shape, tta=tta, progress=progress))
         tiles = self.tiles_for(prepared.shape[:-1])
@@ -147,7 +150,7 @@ class Run:
             progress: As for `predict`.
             scaled: Whether by `temperature`, so that they mean what they say; the most probable class is the same.
         """
-        found = self._stitched(*self._prepared(image, spacing), tta=tta, progress=progress)
+        found = self._stitched(*self.prepare(image, spacing), tta=tta, progress=progress)
         return scale_probabilities(found, self.temperature) if scaled else found
 
     def _stitched(
@@ -197,30 +200,37 @@ class Run:
         return resampled_shape(shape, spacing, wanted) if spacing and wanted else shape
 
     @cached_property
-    def forward(self) -> Forward:
-        """The compiled network on tiles: the mean over all networks, as they give it."""
-        model = build_model(self.config.model, classes=len(self.classes))
-        compiled = build_probabilities(model)
+    def engine(self) -> Engine:
+        """What computes."""
+        members = (self.variables, *self.others)
+        return Engine(self.config.model, len(self.classes), members, self.runtime)
 
-        def forward(
-            tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]
-        ) -> Float[Array, "n *out k"]:
-            try:
-                members = [compiled(variables, tiles, valid) for variables in (self.variables, *self.others)]
-                return sum(members[1:], start=members[0]) / len(members)
-            except (AttributeError, FlaxError, TypeError, ValueError):
-                # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
-                if misfit := _misfit(self.variables, model, self.channels.used, self.dimensions):
-                    weights = self.path / WEIGHTS if self.path.is_dir() else self.path
-                    raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
-                raise
+    def forward(
+        self, tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]
+    ) -> Shaped[Any, "n *out k"]:
+        """Probabilities of tiles: the mean over all networks, as they give it."""
+        try:
+            return self.engine(tiles, valid)
+        except (AttributeError, FlaxError, TypeError, ValueError):
+            # Whether the weights fit is asked only now: asking takes as long as compiling's first half.
+            self.check_weights()
+            raise
 
-        return forward
+    def check_weights(self) -> None:
+        """Refuses weights that are not those of the run's own configuration.
 
-    def _prepared(
+        Raises:
+            CheckpointError: A tensor is missing, or has another shape; it is named.
+        """
+        for variables in (self.variables, *self.others):
+            if misfit := _misfit(variables, self.engine.model, self.channels.used, self.dimensions):
+                weights = self.path / WEIGHTS if self.path.is_dir() else self.path
+                raise CheckpointError(f"{weights} does not fit its own configuration: {misfit}") from None
+
+    def prepare(
         self, image: Shaped[np.ndarray, "*space_and_channels"], spacing: tuple[float, ...]
     ) -> tuple[Float32[np.ndarray, "*space c"], tuple[int, ...]]:
-        """The image as the network sees it, and its shape as it is stored."""
+        """The image as the network sees it, and its shape as it is stored; arguments and errors as of `predict`."""
         pixels = image[..., np.newaxis] if image.ndim == self.dimensions else image
         if pixels.ndim != self.dimensions + 1:
             raise DataError(_WRONG_AXES[self.dimensions].format(shape=image.shape))
@@ -237,10 +247,17 @@ _WRONG_AXES = {
 }
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, *, runtime: str = "auto") -> Run:
     """A trained network from its run folder or its `model.safetensors`.
 
+    Args:
+        path: The folder or the file.
+        runtime: What computes: `native` for the kernels of tinyunet-native, `onnx` for ONNX Runtime, `jax` for XLA
+            alone; `auto` takes the first of them that is installed, once it has agreed with XLA within 1e-4 on the
+            first tile.
+
     Raises:
+        ConfigError: The runtime is not known or not installed.
         CheckpointError: There is none, it is damaged, foreign, or made by a newer version.
 
     Example:
@@ -253,17 +270,17 @@ def load(path: str | Path) -> Run:
     if not path.exists():
         raise CheckpointError(f"There is no run at {path}; runs are made by `tinyunet train`.")
     if (path / FOLDS).is_file():
-        return _load_folds(path)
+        return _load_folds(path, runtime)
     if path.is_dir():
         # A folder says itself what it is; its weights may have been copied in from elsewhere.
         read_run_config(path)
-    variables, config, temperature = read_weights(path / WEIGHTS if path.is_dir() else path)
+    variables, config, temperature, others = read_weights(path / WEIGHTS if path.is_dir() else path)
     if None in (config.data.labelling, config.data.channels, config.data.normalisation):
         raise CheckpointError(f"{path} does not say what its labels, channels and values mean; it cannot be used.")
-    return Run(path, config, variables, temperature=temperature)
+    return _ready(Run(path, config, variables, others, temperature, runtime))
 
 
-def _load_folds(path: Path) -> Run:
+def _load_folds(path: Path, runtime: str) -> Run:
     """The networks of all folds as one run.
 
     Its temperature is the geometric mean of theirs. Each was fitted to images which that network has not learnt from;
@@ -272,7 +289,14 @@ def _load_folds(path: Path) -> Run:
     folds = [load(path / name) for name in read_folds(path)["folds"]]
     first, *others = folds
     temperature = math.exp(sum(math.log(run.temperature) for run in folds) / len(folds))
-    return Run(path, read_run_config(path), first.variables, tuple(run.variables for run in others), temperature)
+    variables = tuple(run.variables for run in others)
+    return _ready(Run(path, read_run_config(path), first.variables, variables, temperature, runtime))
+
+
+def _ready(run: Run) -> Run:
+    """The same run, whose engine has not refused what is asked for."""
+    assert run.engine is not None
+    return run
 
 
 def _misfit(variables: Variables, model: Segmenter, channels: int, dimensions: int) -> str | None:

@@ -5,8 +5,10 @@ import math
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +23,15 @@ from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display
 from tinyunet.runs.folder import CHECKPOINTS, WEIGHTS, write_config
 from tinyunet.runs.prepare import open_store
-from tinyunet.runs.recorder import Best, Recorder
+from tinyunet.runs.processes import Wishes, is_main, tell_arrays
+from tinyunet.runs.recorder import Best, Bystander, Recorder
 from tinyunet.runs.validate import Validator
 from tinyunet.runs.weights import write_weights
 from tinyunet.training.checkpoint import Checkpoints
 from tinyunet.training.loop import Done, run_steps
 from tinyunet.training.optimiser import learning_rate, optimiser
-from tinyunet.training.state import Variables, initial_state, initial_variables
+from tinyunet.training.placement import Placement
+from tinyunet.training.state import TrainState, Variables, initial_state, initial_variables
 from tinyunet.training.step import make_step
 
 TIMED_SECONDS = 4.0
@@ -42,10 +46,24 @@ class Session:
         folder: The data set.
         common: The class with the most pixels, which forced patches do not look for.
         variables: To start from; None: initial ones from the seed.
+        placement: On which devices; None: the first alone.
+
+    Raises:
+        ConfigError: The devices cannot share the batch.
     """
 
-    def __init__(self, config: Config, folder: DataFolder, *, common: int, variables: Variables | None = None):
+    def __init__(
+        self,
+        config: Config,
+        folder: DataFolder,
+        *,
+        common: int,
+        variables: Variables | None = None,
+        placement: Placement | None = None,
+    ):
         data = config.data
+        self.placement = placement or Placement(jax.local_devices()[:1])
+        self.placement.check(config.batches.batch)
         assert data.labelling is not None  # resolved
         assert data.channels is not None
         assert data.split is not None
@@ -73,7 +91,7 @@ class Session:
             augment_config=config.augment,
             ema_decay=config.optimiser.ema_decay,
         )
-        self.step = jax.jit(step, donate_argnums=0)
+        self.step = self.placement.compile(step)
         self.key = jax.random.PRNGKey(config.seed)
         tiles = build_tiles(config.model, patch)
         self.variables = variables or initial_variables(
@@ -92,28 +110,39 @@ class Session:
     def measure(self, *, used: float, seconds: float = TIMED_SECONDS) -> Timing:
         """Times steps and a validation on a state that is thrown away.
 
+        Of several processes, what process 0 measures counts.
+
         Args:
             used: Seconds since the process began, when this is called.
             seconds: How long to time steps.
         """
         began = time.monotonic()
-        state = initial_state(jax.tree.map(jnp.copy, self.variables), self.optimiser)
+        state = self.placement.everywhere(self._initial_state())
         times: list[float] = []
         last = began
-        data = batches(self.sampler, first=0, last=10_000)
+        data = self._batches(0, 10_000)
+        wishes = Wishes()
         # The very loop of the training, where the next batch is prepared while a step is computed.
         for _ in run_steps(self.step, state, data, first=0, key=self.key, rate=lambda step: 0.0):
             now = time.monotonic()
             times.append(now - last)
             last = now
             # The first call compiles, the second still warms up.
-            if len(times) > 6 and sum(times[2:]) > seconds:
+            if wishes(is_main() and len(times) > 6 and sum(times[2:]) > seconds)[0]:
                 break
-        validation = self.validate.measure(self.variables)
+        validation = self.validate.measure(self.variables) if is_main() else 0.0
         used += time.monotonic() - began
         timing = Timing(used=used, step=statistics.median(times[2:]), validation=validation)
         # The temperature is fitted at the end, to the predictions of one more validation.
         return dataclasses.replace(timing, finish=timing.finish + validation)
+
+    def _initial_state(self) -> TrainState:
+        # A copy: the first step takes its memory away.
+        return initial_state(jax.tree.map(jnp.copy, self.variables), self.optimiser)
+
+    def _batches(self, first: int, last: int) -> Iterator[dict[str, Any]]:
+        """What this process makes of the batches of steps first … last - 1."""
+        return batches(self.sampler, first=first, last=last, rows=self.placement.rows(self.config.batches.batch))
 
     def save_start(self, folder: Path) -> None:
         """Saves the state before the first step, for a training whose initial weights do not follow from the seed.
@@ -150,25 +179,30 @@ class Session:
         """
         config = self.config
         rate = partial(learning_rate, config=config.optimiser, steps=config.train.steps)
-        recorder = Recorder(out, config, validate=self.validate, names=self.names, display=display, rate=rate)
-        # A copy: the first step takes its memory away.
-        state, first = recorder.restore(initial_state(jax.tree.map(jnp.copy, self.variables), self.optimiser))
+        recorder: Recorder | Bystander = Bystander()
+        if is_main():
+            recorder = Recorder(out, config, validate=self.validate, names=self.names, display=display, rate=rate)
+        state, first = tell_arrays(recorder.restore(self._initial_state()))
+        state, first = self.placement.everywhere(state), int(first)
+        wishes = Wishes()
         last = config.train.stop_after or config.train.steps
         # Those of the whole schedule, so that a training which ended early is repeated with the same looks.
         looks = {look for look in validation_steps(config.train.steps, config.train.validations) if look < last}
-        data = batches(self.sampler, first=first, last=last)
-        done, reason = Done(first, state, math.nan, 0.0), "finished"
+        data = self._batches(first, last)
+        done, reason = Done(first, self.placement.here(state), math.nan, 0.0), "finished"
         try:
             for done in run_steps(self.step, state, data, first=first, key=self.key, rate=rate):
+                done = done._replace(state=self.placement.here(done.state))
                 recorder.step(done)
-                late = deadline is not None and time.monotonic() > deadline
+                late = is_main() and deadline is not None and time.monotonic() > deadline
+                stopped, late = wishes(stop.is_set(), late)
                 ending = done.step == last or late
                 if done.step in looks or ending:
                     recorder.look(done)
-                if done.step in looks or ending or stop.is_set() or recorder.due:
+                if done.step in looks or ending or stopped or recorder.due:
                     recorder.save(done)
-                if done.step < last and (stop.is_set() or late):
-                    reason = "stopped" if stop.is_set() else "time"
+                if done.step < last and (stopped or late):
+                    reason = "stopped" if stopped else "time"
                     break
         except TrainingError as error:
             recorder.note(done.step, str(error))
@@ -176,6 +210,9 @@ class Session:
             raise
         if reason == "time":
             self.config = dataclasses.replace(config, train=dataclasses.replace(config.train, stop_after=done.step))
+        if not is_main():
+            return reason
+        if reason == "time":
             write_config(out, self.config)
         chosen = recorder.chosen(done.state)
         write_weights(out / WEIGHTS, chosen, self.config)  # usable from here on, whatever happens to the rest

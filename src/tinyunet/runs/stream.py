@@ -34,7 +34,7 @@ from tinyunet.runs.partial import Partial, open_partial
 from tinyunet.runs.run import Run
 from tinyunet.runs.streamobjects import write_objects
 
-STREAM_BYTES = 2**28
+STREAM_BYTES = 2**26
 """An image that takes more than this in float32, as the network sees it, is predicted band by band."""
 
 _SCORES = "probabilities.npy"
@@ -213,7 +213,7 @@ class StreamedPrediction:
         partial.move(names[1], self.table)
         partial.move(names[0], self.labels)
 
-    def _kept(self, partial: Partial) -> Iterator[Shaped[np.ndarray, "rows *rest"]]:
+    def _kept(self, partial: Partial) -> Iterator[Shaped[np.ndarray, "_rows ..."]]:
         """What was kept of each band."""
         for band in self.bands:
             yield partial.get(band.number, (band.stop - band.start, *self.shape[1:]), kept_dtype(self.run))
@@ -245,7 +245,7 @@ class StreamedPrediction:
             "weights": run_digest(self.run),
             "tiles": [asdict(spec) for spec in self.tiles],
             "options": options,
-            "version": computed_by(),
+            "version": computed_by(self.run),
         }
 
 

@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import platform
-import shlex
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,11 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from tinyunet import __version__
 from tinyunet.data.examination import Examination
 from tinyunet.data.writers import replace_file
 from tinyunet.errors import CheckpointError, ConfigError, TrainingError
-from tinyunet.layers.native import instruction_set
 from tinyunet.runs.budget import OVERRUN, plan_steps
+from tinyunet.runs.companions import Companions
 from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display, clock
 from tinyunet.runs.folder import (
@@ -31,14 +27,16 @@ from tinyunet.runs.folder import (
     refuse_existing,
     write_config,
 )
-from tinyunet.runs.machine import cores, installed_memory
+from tinyunet.runs.origin import command_of, origin_of
 from tinyunet.runs.prepare import resolve
+from tinyunet.runs.processes import agreed, is_main, tell, tell_arrays
 from tinyunet.runs.report import write_report
 from tinyunet.runs.request import Request, read_request
 from tinyunet.runs.run import Run, load
 from tinyunet.runs.session import Session
 from tinyunet.runs.stop import stop_on_signal
 from tinyunet.training.log import Log, read_log
+from tinyunet.training.placement import placement
 from tinyunet.training.state import Variables
 
 
@@ -53,10 +51,13 @@ def train(
     settings: Sequence[str] = (),
     init: str | Path | None = None,
     overwrite: bool = False,
+    devices: int | None = None,
     quiet: bool = False,
     started: float | None = None,
 ) -> Run:
     """Trains a segmenter on a data-set folder and writes a run folder.
+
+    Where `jax.distributed` has joined several processes, all call this alike: they train together, process 0 writes.
 
     Args:
         data: The data set: `images/` and `masks/` with equal names.
@@ -69,6 +70,7 @@ def train(
         settings: Single values over it, as `key=value`.
         init: A run whose weights are the initial ones.
         overwrite: Replace a run that is there.
+        devices: On how many devices of this process; all, if None.
         quiet: Show no progress.
         started: When the process began, on `time.monotonic`; now, if None.
 
@@ -82,10 +84,14 @@ def train(
     """
     started = time.monotonic() if started is None else started
     data, out = Path(data), Path(out)
-    refuse_existing(out, overwrite=overwrite)
-    wanted = with_length(read_request(Path(config) if config else None, settings), minutes, steps, seed)
-    call = {"steps": steps, "seed": seed, "config": config, "settings": list(settings), "init": init}
-    return begin(wanted, data, out, minutes=minutes, init=init, call=call, quiet=quiet, started=started)
+    with Companions(out):
+        refuse_existing(out, overwrite=overwrite)
+        wanted = with_length(read_request(Path(config) if config else None, settings), minutes, steps, seed)
+        call = {"steps": steps, "seed": seed, "config": config, "settings": list(settings), "init": init}
+        call["devices"] = devices
+        return begin(
+            wanted, data, out, minutes=minutes, init=init, call=call, devices=devices, quiet=quiet, started=started
+        )
 
 
 def begin(
@@ -96,6 +102,7 @@ def begin(
     minutes: float | None,
     init: str | Path | None,
     call: dict[str, Any],
+    devices: int | None = None,
     quiet: bool,
     started: float,
 ) -> Run:
@@ -108,23 +115,44 @@ def begin(
         minutes: As for `train`.
         init: As for `train`.
         call: The options of `train` that say the same, for the record.
+        devices: As for `train`.
         quiet: Show no progress.
         started: When the work began, on `time.monotonic`.
     """
-    resolved, examination = resolve(wanted, data)
+    quiet = quiet or not is_main()
+    resolved, examination = agreed(*resolve(wanted, data))
     display = Display(0, quiet=quiet)
     for note in examination.notes:
         display.say(note)
-    session = _session(resolved, examination, init)
+    session = _session(resolved, examination, init, devices)
     if minutes is not None:
         display.say("Compiling, and timing a few steps…")
         timing = session.measure(used=time.monotonic() - started)
-        count, validations = plan_steps(minutes, timing, validations=resolved.train.validations)
+        count, validations = tell(plan_steps(minutes, timing, validations=resolved.train.validations))
         resolved = dataclasses.replace(
             resolved, train=dataclasses.replace(resolved.train, steps=count, validations=validations)
         )
         session.config = resolved
         display.say(f"{count} steps of {timing.step:.2f} s fit into {minutes:g} minutes.")
+    tell(None)  # all have come so far, or none leaves a folder behind
+    if is_main():
+        _make_run(session, data, out, minutes=minutes, init=init, call=call, examination=examination)
+    deadline = started + OVERRUN * 60 * minutes if minutes is not None else None
+    return _finish(session, out, deadline=deadline, quiet=quiet)
+
+
+def _make_run(
+    session: Session,
+    data: Path,
+    out: Path,
+    *,
+    examination: Examination,
+    minutes: float | None,
+    init: str | Path | None,
+    call: dict[str, Any],
+) -> None:
+    """Writes the run folder as it is before the first step."""
+    resolved = session.config
     with new_run(out) as folder:
         write_config(folder, resolved)
         write_fingerprint(folder, examination)
@@ -133,33 +161,38 @@ def begin(
         if minutes is not None:  # what repeats it
             looks = f"train.validations={resolved.train.validations}"
             call = {**call, "steps": resolved.train.steps, "settings": [*call["settings"], looks]}
-        Log(folder / LOG).write("start", 0, **_machine(resolved, session.variables), command=_command(data, out, call))
+        Log(folder / LOG).write("start", 0, **origin_of(session), command=command_of(data, out, call))
         for note in examination.notes:
             Log(folder / LOG).write("note", 0, text=note)
-    deadline = started + OVERRUN * 60 * minutes if minutes is not None else None
-    return _finish(session, out, deadline=deadline, quiet=quiet)
 
 
-def resume(out: str | Path, *, quiet: bool = False) -> Run:
+def resume(out: str | Path, *, devices: int | None = None, quiet: bool = False) -> Run:
     """Goes on with a training that was stopped or killed, to the same weights as if it never had been.
 
-    A finished training is left as it is.
+    A finished training is left as it is. On another number of devices or processes the weights differ by the rounding
+    of sums, and what training makes of it.
 
     Args:
         out: The run folder.
+        devices: As for `train`.
         quiet: Show no progress.
 
     Raises:
         CheckpointError: It is no run folder, or its data have changed since.
     """
-    out = Path(out)
+    out, quiet = Path(out), quiet or not is_main()
+    with Companions(out):
+        return _resume(out, devices, quiet=quiet)
+
+
+def _resume(out: Path, devices: int | None, *, quiet: bool) -> Run:
     config = read_run_config(out)
     last = config.train.stop_after or config.train.steps
     ended = [event for event in read_log(out / LOG) if event["event"] == "end"]
     if ended and ended[-1]["step"] >= last and (out / WEIGHTS).is_file():
         Display(0, quiet=quiet).say(f"{out} is finished ({last} steps); nothing to do.")
         return load(out)
-    resolved, examination = resolve(config, Path(config.data.folder))
+    resolved, examination = agreed(*resolve(config, Path(config.data.folder)))
     try:
         before = json.loads((out / FINGERPRINT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -172,7 +205,7 @@ def resume(out: str | Path, *, quiet: bool = False) -> Run:
             f"The data in {config.data.folder} have changed since {out} began, so it cannot go on as the same "
             f"training; start a new one, with --init {out} to keep what was learnt."
         )
-    return _finish(_session(resolved, examination, None), out, deadline=None, quiet=quiet)
+    return _finish(_session(resolved, examination, None, devices), out, deadline=None, quiet=quiet)
 
 
 def _finish(session: Session, out: Path, *, deadline: float | None, quiet: bool) -> Run:
@@ -183,11 +216,14 @@ def _finish(session: Session, out: Path, *, deadline: float | None, quiet: bool)
         try:
             reason = session.run(out, display=display, stop=stop, deadline=deadline)
         except TrainingError:
-            write_report(out)
+            if is_main():
+                write_report(out)
             raise
-        write_report(out)
+        if is_main():
+            write_report(out)
         display.say(_LAST_WORDS[reason].format(out=out, time=clock(time.monotonic() - began)))
-    return load(out)
+    run = load(out) if is_main() else Run(out, session.config, session.variables)
+    return dataclasses.replace(run, variables=tell_arrays(run.variables), temperature=tell(run.temperature))
 
 
 _LAST_WORDS = {
@@ -220,9 +256,9 @@ def with_length(request: Request, minutes: float | None, steps: int | None, seed
     return request if steps is None else request.set("train.steps", steps)
 
 
-def _session(config: Config, examination: Examination, init: str | Path | None) -> Session:
+def _session(config: Config, examination: Examination, init: str | Path | None, devices: int | None) -> Session:
     common = int(np.argmax(examination.fingerprint.train_class_pixels))
-    session = Session(config, examination.folder, common=common)
+    session = Session(config, examination.folder, common=common, placement=placement(devices))
     if init is not None:
         session.variables = _transfer(session.variables, load(init))
     return session
@@ -245,28 +281,3 @@ def _transfer(fresh: Variables, run: Run) -> Variables:
                 "use the same model options and channels."
             )
     return unflatten_dict(new, sep="/")
-
-
-def _machine(config: Config, variables: Variables) -> dict[str, Any]:
-    """What the report says of where and how the training ran."""
-    return {
-        "steps": config.train.steps,
-        "version": __version__,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "cores": cores(),
-        "kernels": instruction_set() or "XLA",
-        "memory_bytes": installed_memory(),
-        "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(variables["params"])),
-    }
-
-
-def _command(data: Path, out: Path, options: Mapping[str, Any]) -> str:
-    """The command that began this process, or the call that repeats a training begun from Python."""
-    program = Path(sys.argv[0])
-    if program.stem == "tinyunet" or program.parts[-2:] == ("tinyunet", "__main__.py"):
-        return shlex.join(["tinyunet", *sys.argv[1:]])
-    plain = ((name, str(value) if isinstance(value, Path) else value) for name, value in options.items())
-    given = (f"{name}={value!r}" for name, value in plain if value not in (None, []))
-    return f"tinyunet.train({', '.join([repr(str(data)), repr(str(out)), *given])})"

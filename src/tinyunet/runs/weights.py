@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from tinyunet.runs.folder import checked_config
 from tinyunet.training.state import Variables
 
 KEY = "tinyunet"
+OTHERS = "others"
 
 
 class Weights(NamedTuple):
@@ -28,25 +30,37 @@ class Weights(NamedTuple):
         variables: Parameters and batch statistics.
         config: How they were trained.
         temperature: What their probabilities are to be scaled by; see `tinyunet.evaluation.temperature`.
+        others: Those of further networks, whose probabilities are averaged with theirs.
     """
 
     variables: Variables
     config: Config
     temperature: float
+    others: tuple[Variables, ...] = ()
 
 
-def write_weights(path: Path, variables: Variables, config: Config, *, temperature: float = 1.0) -> None:
+def write_weights(
+    path: Path,
+    variables: Variables,
+    config: Config,
+    *,
+    temperature: float = 1.0,
+    others: Sequence[Variables] = (),
+) -> None:
     """Writes variables, configuration and temperature as one file.
 
-    A tensor's name is its path in the tree of variables, such as `params/unet/ConvBlock_0/Conv_0/kernel`. The
-    metadata has one key, `tinyunet`: JSON with sorted keys, holding no time, host or path, because safetensors writes
-    several keys in an order that changes; so equal trainings give equal bytes.
+    A tensor's name is its path in the tree of variables, such as `params/unet/ConvBlock_0/Conv_0/kernel`; those of
+    further networks stand below `others/0`, `others/1` and so on. The metadata has one key, `tinyunet`: JSON with
+    sorted keys, holding no time, host or path, because safetensors writes several keys in an order that changes; so
+    equal trainings give equal bytes.
     """
     tree = config_to_dict(config)
     tree["data"].pop("folder", None)
     facts = {"format": FORMAT, "version": __version__, "config": tree, "temperature": temperature}
     about = json.dumps(facts, sort_keys=True)
-    tensors = {name: np.asarray(value) for name, value in flatten_dict(jax.device_get(variables), sep="/").items()}
+    more = {OTHERS: {str(number): member for number, member in enumerate(others)}} if others else {}
+    members = flatten_dict(jax.device_get({**variables, **more}), sep="/")
+    tensors = {name: np.asarray(value) for name, value in members.items()}
     with replace_file(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={KEY: about}))
 
@@ -75,4 +89,10 @@ def read_weights(path: Path) -> Weights:
             raise ValueError(f"its temperature is {temperature}")
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"The metadata of {path} is damaged: {error!r}.") from None
-    return Weights(unflatten_dict(tensors, sep="/"), checked_config(tree, where=str(path)), temperature)
+    variables = unflatten_dict(tensors, sep="/")
+    more = variables.pop(OTHERS, {})
+    numbers = [str(number) for number in range(len(more))] if isinstance(more, dict) else []
+    if not isinstance(more, dict) or set(more) != set(numbers):
+        raise CheckpointError(f"{path} is damaged: its further networks are not numbered from 0.")
+    others = tuple(more[number] for number in numbers)
+    return Weights(variables, checked_config(tree, where=str(path)), temperature, others)

@@ -106,7 +106,7 @@ def carry_out(run: "Run", order: Order, bands: list[Any], *, where: str) -> "lis
     from tinyunet.errors import ConfigError, DataError
     from tinyunet.runs.bandwork import compute_bands, computed_by
 
-    here = computed_by()
+    here = computed_by(run)
     if here != order.computed_by:
         raise ConfigError(
             f"The worker {where} computes by {', '.join(here)}, and this process by {', '.join(order.computed_by)}, "

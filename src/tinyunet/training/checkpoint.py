@@ -1,10 +1,12 @@
 """Checkpoints in a run folder: the last state, and the best weights."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from jaxtyping import PyTree
@@ -16,7 +18,7 @@ class Checkpoints:
     """Two places below `folder`: `last` holds the newest state to go on from, `best` the best weights so far.
 
     A checkpoint is complete or absent: orbax writes it under a temporary name and renames it. The one before is
-    removed only then.
+    removed only then. Of several processes, process 0 alone has checkpoints.
 
     Args:
         folder: The run's `checkpoints` folder; made if it is not there.
@@ -24,11 +26,17 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._managers = {
-            kind: ocp.CheckpointManager(
-                epath.Path((folder / kind).absolute()),
-                options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False),
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
+        self._several = jax.process_count() > 1
+        if self._several:  # orbax would wait for the others, and does not make folders for itself alone
+            for kind in ("last", "best"):
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+            alone = ocp.options.MultiprocessingOptions(
+                primary_host=0, active_processes={0}, barrier_sync_key_prefix="0"
             )
+            options = dataclasses.replace(options, create=False, multiprocessing_options=alone)
+        self._managers = {
+            kind: ocp.CheckpointManager(epath.Path((folder / kind).absolute()), options=options)
             for kind in ("last", "best")
         }
 
@@ -47,7 +55,9 @@ class Checkpoints:
         manager = self._managers[kind]
         if manager.latest_step() == step:  # a resumed training comes by again
             return
-        arguments = ocp.args.Composite(state=ocp.args.StandardSave(tree), facts=ocp.args.JsonSave(dict(facts)))
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardSave(self._plain(tree)), facts=ocp.args.JsonSave(dict(facts))
+        )
         try:
             manager.save(step, args=arguments, force=True)
             manager.wait_until_finished()
@@ -71,7 +81,7 @@ class Checkpoints:
         step = manager.latest_step()
         if step is None:
             return None
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, self._plain(like))
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), facts=ocp.args.JsonRestore())
         try:
             found = manager.restore(step, args=arguments)
@@ -81,6 +91,10 @@ class Checkpoints:
                 "Remove that folder to start again from the beginning."
             ) from error
         return found["state"], found["facts"]
+
+    def _plain(self, tree: PyTree) -> PyTree:
+        """Arrays as orbax takes them: those of one device among several processes it does not."""
+        return jax.tree.map(np.asarray, tree) if self._several else tree
 
     def close(self) -> None:
         """Ends orbax's threads."""
