@@ -296,7 +296,8 @@ def test_data_and_place_are_needed(cells, capsys):
 def test_going_on_takes_no_other_options(capsys, options):
     assert tiny.command("train", "--resume", "run", *options) == 2
     assert capsys.readouterr().err == (
-        "error: --resume takes everything from the run; give it no data and no other options.\n"
+        "error: --resume takes everything from the run; give it no data and no other options, but for --devices, "
+        "--coordinator and --process.\n"
     )
 
 

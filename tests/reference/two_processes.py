@@ -29,7 +29,7 @@ def at_step(step, number):
 
 
 if __name__ == "__main__":
-    companions.SILENT_SECONDS, companions.BEAT_SECONDS = 8.0, 0.5
+    companions.BEAT_SECONDS = 0.5
     data, runs, coordinator, place = sys.argv[1:]
     begin = ["train", data, *LENGTH, "--no-cache", "--out"]
     together = ["--coordinator", coordinator, "--process", place]

@@ -37,8 +37,8 @@ def board(monkeypatch):
     monkeypatch.setattr(module, "_client", lambda: found)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    for name, seconds in (("BEAT_SECONDS", 0.02), ("SILENT_SECONDS", 0.3), ("GRACE_SECONDS", 0.2)):
-        monkeypatch.setattr(module, name, seconds)
+    for name, seconds in (("BEAT", 0.02), ("SILENT", 0.3), ("ALARMED", 0.2), ("GRACE", 0.2)):
+        monkeypatch.setattr(module, f"{name}_SECONDS", seconds)
     return found
 
 
@@ -131,7 +131,7 @@ def test_an_error_that_all_meet_is_everyones_own(board, tmp_path, at_exit, capsy
 
 def test_without_a_board_the_first_process_is_gone(board, tmp_path, capsys):
     ended = []
-    with pytest.raises(RuntimeError, match="UNAVAILABLE"), Companions(tmp_path, end=ended.append):  # noqa: PT012
+    with Companions(tmp_path, end=ended.append):
         board.gone = True
         wait_for(lambda: ended)
     assert capsys.readouterr().err.startswith(
@@ -149,8 +149,14 @@ def test_a_failed_computation_waits_for_the_name_of_the_culprit(board, tmp_path,
     assert "Process 0 of 2 on node0 has died" in capsys.readouterr().err
 
 
-def test_a_fault_of_ours_ends_with_status_one(board, tmp_path, at_exit):
-    with pytest.raises(KeyError), Companions(tmp_path):
-        raise KeyError("x")
-    assert at_exit == [(1,)]
-    assert last_word(board) == "'x'"
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyError("x"), 1), (OSError("x"), 2), (TrainingError("x"), 2), (KeyboardInterrupt("x"), 130)],
+)
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_error_ends_with_the_status_of_its_kind(board, tmp_path, at_exit, error, status, gone):
+    with pytest.raises(type(error), match="x"), Companions(tmp_path, end=lambda status: None):  # noqa: PT012
+        board.gone = gone
+        raise error
+    assert at_exit == [(status,)]
+    assert gone or "x" in last_word(board)

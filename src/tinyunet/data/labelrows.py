@@ -33,7 +33,7 @@ _CLASSIC_BYTES = 2**32 - 2**25
 
 def write_label_rows(
     path: Path,
-    rows: Iterable[Integer[np.ndarray, "rows *rest"]],
+    rows: Iterable[Integer[np.ndarray, "_rows ..."]],
     *,
     shape: tuple[int, ...],
     dtype: np.dtype,
@@ -107,7 +107,7 @@ def npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
 
 
 def _tiles(
-    rows: Iterable[Shaped[np.ndarray, "rows *rest"]], shape: tuple[int, ...], dtype: np.dtype, dimensions: int
+    rows: Iterable[Shaped[np.ndarray, "_rows ..."]], shape: tuple[int, ...], dtype: np.dtype, dimensions: int
 ) -> Iterator[Shaped[np.ndarray, "h w *c"]]:
     """Tiles of full size, page by page and row by row."""
     pages: Iterable[Iterable[np.ndarray]] = [rows] if dimensions == 2 else ([page[0]] for page in in_portions(rows, 1))
@@ -122,7 +122,7 @@ def _tiles(
 
 def write_zarr_rows(
     path: Path,
-    rows: Iterable[Shaped[np.ndarray, "rows *rest"]],
+    rows: Iterable[Shaped[np.ndarray, "_rows ..."]],
     *,
     shape: tuple[int, ...],
     dtype: np.dtype,

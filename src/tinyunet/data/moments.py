@@ -87,7 +87,7 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
     return (slice(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows))
 
 
-def moments_of(rows: Iterable[Shaped[np.ndarray, "rows *rest c"]]) -> Moments:
+def moments_of(rows: Iterable[Shaped[np.ndarray, "_rows ..."]]) -> Moments:
     """The moments of an image whose rows come in portions, at least one."""
     moments = Moments()
     for portion in rows:

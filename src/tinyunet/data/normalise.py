@@ -152,7 +152,7 @@ def measure(image: Shaped[np.ndarray, "*space c"]) -> Normalisation:
     return measure_rows(image[rows] for rows in pieces(image.shape[:-1]))
 
 
-def measure_rows(rows: Iterable[Shaped[np.ndarray, "rows *rest c"]]) -> Normalisation:
+def measure_rows(rows: Iterable[Shaped[np.ndarray, "_rows ..."]]) -> Normalisation:
     """`measure`, with the same bits, of an image whose rows come one after the other, as many at once as they like.
 
     Args:

@@ -28,7 +28,7 @@ Version = Literal["0.4", "0.5"]
 
 def encode_zarr(
     folder: Path,
-    rows: Iterable[Shaped[np.ndarray, "rows *rest"]],
+    rows: Iterable[Shaped[np.ndarray, "_rows ..."]],
     axes: Sequence[Axis],
     *,
     shape: tuple[int, ...],
@@ -90,8 +90,8 @@ def level_factors(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def in_portions(
-    rows: Iterable[Shaped[np.ndarray, "rows *rest"]], height: int
-) -> Iterator[Shaped[np.ndarray, "rows *rest"]]:
+    rows: Iterable[Shaped[np.ndarray, "_rows ..."]], height: int
+) -> Iterator[Shaped[np.ndarray, "_rows ..."]]:
     """The same rows in portions of one height, but for the last.
 
     Example:

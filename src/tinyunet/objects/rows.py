@@ -67,7 +67,7 @@ class RowObjects:
         """Objects found so far."""
         return sum(map(len, self._firsts))
 
-    def add(self, core: Float32[np.ndarray, "rows *rest"]) -> Iterator[Int32[np.ndarray, "rows *rest"]]:
+    def add(self, core: Float32[np.ndarray, "_rows ..."]) -> Iterator[Int32[np.ndarray, "_rows ..."]]:
         """Takes in more rows, and gives those in which nothing waits any more.
 
         Args:
@@ -86,7 +86,7 @@ class RowObjects:
         if len(self._core) > self._most:
             raise TooTall(len(self._core))
 
-    def end(self) -> Iterator[Int32[np.ndarray, "rows *rest"]]:
+    def end(self) -> Iterator[Int32[np.ndarray, "_rows ..."]]:
         """Gives the rows that are left."""
         yield from self._decode(last=True)
 
@@ -97,7 +97,7 @@ class RowObjects:
         numbers[1 + np.argsort(firsts)] = np.arange(1, len(firsts) + 1)
         return numbers
 
-    def _decode(self, *, last: bool) -> Iterator[Int32[np.ndarray, "rows *rest"]]:
+    def _decode(self, *, last: bool) -> Iterator[Int32[np.ndarray, "_rows ..."]]:
         """Decodes what is complete, and gives and forgets the rows above what is not."""
         core, ids = self._core, self._ids
         if core is None or ids is None or not len(core):

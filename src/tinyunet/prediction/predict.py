@@ -122,7 +122,7 @@ def predict_bands(
     progress: Progress | None = None,
     read_ahead: int = 0,
     reduce: Reduce | None = None,
-) -> Generator[tuple[Band, Shaped[np.ndarray, "rows *rest"]], None, None]:
+) -> Generator[tuple[Band, Shaped[np.ndarray, "_rows ..."]], None, None]:
     """Probabilities of one band after the other: memory holds a band of tiles, never the image.
 
     The tiles and the batches that they are computed in are those of the whole image, whichever bands are asked for, so

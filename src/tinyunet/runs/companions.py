@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,8 +28,11 @@ from tinyunet.runs.folder import CONFIG
 BEAT_SECONDS = 2.0
 """How often a process says that it is alive."""
 
-SILENT_SECONDS = 20.0
-"""A process that has said nothing for so long is dead."""
+SILENT_SECONDS = 40.0
+"""A process that has said nothing for so long is dead; a shorter silence may be a long call into a library."""
+
+ALARMED_SECONDS = 10.0
+"""The same, where a computation over all processes has already failed."""
 
 GRACE_SECONDS = 10.0
 """How long a process whose companion was ended by an error may go on, because it may be meeting the same error."""
@@ -56,6 +60,7 @@ class Companions:
         self._beats = 0
         self._heard: dict[int, tuple[str, float]] = {}
         self._read = time.monotonic()
+        self._patience = SILENT_SECONDS
 
     def __enter__(self) -> "Companions":
         if self._count > 1:
@@ -71,14 +76,18 @@ class Companions:
             return
         if isinstance(error, jax.errors.JaxRuntimeError) or any(name in str(error) for name in _NETWORK):
             # Most likely another has died, and the thread is going to find out which.
-            self._thread.join(SILENT_SECONDS + 3 * BEAT_SECONDS)
+            self._patience = ALARMED_SECONDS
+            self._thread.join(ALARMED_SECONDS + 3 * BEAT_SECONDS)
         self._left.set()
         self._thread.join(3 * BEAT_SECONDS)
         self._restore()
-        self._say(ended="" if error is None else _first_line(error))
+        with suppress(Exception):  # the board may be gone, and then `error` says more
+            self._say(ended="" if error is None else _first_line(error))
         if error is not None:
+            fault = 2 if isinstance(error, TinyUNetError | OSError) else 1
+            status = 130 if isinstance(error, KeyboardInterrupt) else fault
             # This comes before JAX's own goodbye, which would wait for companions that have gone.
-            atexit.register(self._leave, 2 if isinstance(error, TinyUNetError | OSError) else 1)
+            atexit.register(self._leave, status)
 
     def _watch(self) -> None:
         while not self._left.wait(BEAT_SECONDS):
@@ -118,7 +127,7 @@ class Companions:
             where = f"on {about['host']} " if text else ""
             if about["ended"] is not None:
                 return process, f"{where}was ended by an error: {about['ended']}", GRACE_SECONDS
-            if now - since > SILENT_SECONDS:
+            if now - since > self._patience:
                 return process, f"{where}has died: it has not been heard of for {now - since:.0f} s", 0.0
         return None
 

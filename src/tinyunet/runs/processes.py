@@ -66,7 +66,6 @@ def join(coordinator: str | None, process: str | None) -> None:
         place = _place(coordinator, process)
     # Else a signal to stop, which is ours to answer, would be JAX's.
     jax.config.update("jax_enable_preemption_service", False)
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
     who = f"Process {process} cannot join the others at {coordinator}" if place else "The processes cannot join"
     advice = (
         f"Start all within {START_SECONDS} s, each with the address of process 0, whose port must be free and open."

@@ -179,7 +179,7 @@ class StreamedPrediction:
     def _write_labels(self, partial: Partial) -> None:
         """Puts the bands together, in the values of the training's masks."""
 
-        def rows() -> Iterator[Integer[np.ndarray, "rows *rest"]]:
+        def rows() -> Iterator[Integer[np.ndarray, "_rows ..."]]:
             for labels in self._kept(partial):
                 yield self.run.labelling.decode(labels.astype(np.int32))
 

@@ -63,7 +63,7 @@ class _Measurements:
 
 
 def write_objects(
-    bands: Iterable[Float32[np.ndarray, "rows *rest"]],
+    bands: Iterable[Float32[np.ndarray, "_rows ..."]],
     image: LazyImage,
     *,
     config: ObjectConfig,
@@ -109,7 +109,7 @@ def write_objects(
     dtype = np.dtype(np.uint16 if objects.count < 2**16 else np.uint32)
     numbers = objects.numbers().astype(dtype)
 
-    def numbered() -> Iterator[Integer[np.ndarray, "rows *rest"]]:
+    def numbered() -> Iterator[Integer[np.ndarray, "_rows ..."]]:
         with scratch.open("rb") as file:
             while content := file.read(4 * row * max(1, 2**22 // row)):
                 yield numbers[np.frombuffer(content, np.int32).reshape(-1, *space[1:])]
