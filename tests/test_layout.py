@@ -148,7 +148,8 @@ def test_type_checkers_see_the_same_public_names():
 
 def test_the_libraries_declared_are_those_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = project["dependencies"] + project["optional-dependencies"]["onnx"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["dask"], *extras["onnx"]]
     declared = {re.match(r"[\w-]+", line)[0] for line in lines}
     imported = set().union(*(imported_libraries(path) for path in SOURCE.rglob("*.py")))
     imported -= {*sys.stdlib_module_names, "tinyunet", "tinyunet_native"}  # the last is found and used if installed

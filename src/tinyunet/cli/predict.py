@@ -4,6 +4,13 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from tinyunet.runs.cluster import Cluster
+    from tinyunet.runs.run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,10 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="stop",
         help="a part of a large image that cannot be decoded: stop, naming it, or fill it with zeros and go on",
     )
+    parser.add_argument(
+        "--dask",
+        metavar="local|tcp://HOST:PORT",
+        help="predict large images by several processes: on this machine, or by the workers of a scheduler of Dask",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Predicts every input."""
+    from contextlib import ExitStack
+
     from tinyunet.runs.predict import PredictOptions, plan_jobs, predict_files, write_record
     from tinyunet.runs.run import load
 
@@ -74,13 +88,31 @@ def run(arguments: argparse.Namespace) -> None:
         region=region,
         on_error=arguments.on_error,
     )
-    notes = predict_files(trained, jobs, options, quiet=arguments.quiet)
+    with ExitStack() as stack:
+        compute = None
+        if arguments.dask is not None:
+            opening = _open_cluster(arguments.dask, trained, cache=arguments.cache, quiet=arguments.quiet)
+            compute = stack.enter_context(opening).compute
+        notes = predict_files(trained, jobs, options, compute=compute, quiet=arguments.quiet)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     write_record(trained, arguments.out)
     kind = "volume" if trained.dimensions == 3 else "image"
     said = [f"{len(jobs)} {kind}{'s' * (len(jobs) != 1)} predicted into {arguments.out}", trained.engine.words]
     print(", ".join(filter(None, said)))
+
+
+def _open_cluster(where: str, run: "Run", *, cache: bool, quiet: bool) -> "AbstractContextManager[Cluster]":
+    """Workers of Dask, which is an extra."""
+    from tinyunet.errors import ConfigError
+
+    try:
+        from tinyunet.runs.cluster import open_cluster
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("dask", "distributed"):
+            raise
+        raise ConfigError("`--dask` wants Dask, which is not installed: pip install 'tinyunet[dask]'.") from None
+    return open_cluster(where, run, cache=cache, quiet=quiet)
 
 
 def parse_region(text: str) -> tuple[slice, ...]:

@@ -22,6 +22,7 @@ from tinyunet.evaluation.panel import view
 from tinyunet.objects.measure import measure_objects, table_text
 from tinyunet.prediction.predict import Progress
 from tinyunet.prediction.uncertainty import normalised_entropy
+from tinyunet.runs.bandwork import Compute
 from tinyunet.runs.display import Display
 from tinyunet.runs.run import Run
 from tinyunet.runs.stream import StreamedPrediction, is_large
@@ -129,7 +130,12 @@ class PredictOptions:
 
 
 def predict_files(
-    run: Run, jobs: Sequence[Job], options: PredictOptions | None = None, *, quiet: bool = False
+    run: Run,
+    jobs: Sequence[Job],
+    options: PredictOptions | None = None,
+    *,
+    compute: Compute | None = None,
+    quiet: bool = False,
 ) -> list[str]:
     """Predicts every job and writes its files, each whole or not at all.
 
@@ -140,6 +146,7 @@ def predict_files(
         run: The trained network.
         jobs: What `plan_jobs` gives.
         options: What is written, and how it is predicted; labels alone by default.
+        compute: What computes the bands of large images; None for this process, as it is for all others.
         quiet: Show no progress.
 
     Returns:
@@ -151,6 +158,7 @@ def predict_files(
     options = options or PredictOptions()
     problems: list[str] = []
     notes: list[str] = []
+    whole: list[str] = []
     for folder in {job.labels.parent for job in jobs}:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -164,12 +172,17 @@ def predict_files(
                 display.parts(done, job.image.name, tiles, total, since=began)
 
             try:
-                notes += _predict(run, job, options, told)
+                about, in_parts = _predict(run, job, options, told, compute)
+                notes += about
+                whole += [shown(job.image)] * (not in_parts)
             except DataError as error:
                 problems += error.problems
             display.count(done + 1, job.image.name)
     if problems:
         raise DataError(*problems)
+    if compute is not None and whole:
+        which = whole[0] if len(whole) == 1 else f"{len(whole)} images, such as {whole[0]},"
+        notes.append(f"{which} {'was' if len(whole) == 1 else 'were'} predicted here: Dask is for large images.")
     return notes
 
 
@@ -186,14 +199,16 @@ def write_record(run: Run, out: Path) -> None:
     write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
 
 
-def _predict(run: Run, job: Job, options: PredictOptions, progress: Progress) -> list[str]:
-    """Predicts one image, by region if that is asked for or worth it and can be done; notes."""
+def _predict(
+    run: Run, job: Job, options: PredictOptions, progress: Progress, compute: Compute | None
+) -> tuple[list[str], bool]:
+    """Predicts one image, in parts if that is asked for or worth it and can be done; notes, and whether it was so."""
     asked = options.region is not None or options.on_error == "fill"
     if not asked and suffix(job.image) not in ROW_SUFFIXES:
-        return _predict_whole(run, job, options)
+        return _predict_whole(run, job, options), False
     header = read_header(job.image, axes=run.config.data.axes, most=MAX_REGION_PIXELS)
     if not asked and not is_large(header):
-        return _predict_whole(run, job, options)
+        return _predict_whole(run, job, options), False
     with open_lazily(job.image, axes=run.config.data.axes, on_error=options.on_error) as image:
         reason = _in_one_piece(run, header, options)
         if image is None:
@@ -207,12 +222,13 @@ def _predict(run: Run, job: Job, options: PredictOptions, progress: Progress) ->
                 table=job.table if run.finds_objects else None,
                 probabilities=job.probabilities if options.probabilities else None,
                 region=options.region,
+                compute=compute,
             )
-            return streamed(progress)
+            return streamed(progress), True
     if options.region is not None:
         raise DataError(f"{shown(job.image)} can be predicted as a whole only, since {reason}; leave out --region.")
     notes = [f"{shown(job.image)} was predicted as a whole in memory, since {reason}."] if is_large(header) else []
-    return [*_predict_whole(run, job, options), *notes]
+    return [*_predict_whole(run, job, options), *notes], False
 
 
 def _in_one_piece(run: Run, header: Header, options: PredictOptions) -> str | None:

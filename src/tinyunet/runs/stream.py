@@ -1,49 +1,41 @@
 """Predicting an image on disk band by band: read, computed and written in parts, and gone on with after a kill."""
 
 import contextlib
+import functools
 import hashlib
-import itertools
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
-from jaxtyping import Float32, Int32, Integer, Shaped
+from jaxtyping import Int32, Integer, Shaped
 
-from tinyunet import __version__
 from tinyunet.data.header import Header
 from tinyunet.data.labelrows import npy_header, write_label_rows
 from tinyunet.data.lazy import LazyImage
 from tinyunet.data.moments import pieces
-from tinyunet.data.normalise import Normalisation, measure_rows, normalise
+from tinyunet.data.normalise import Normalisation, measure_rows
 from tinyunet.data.readers import shown
 from tinyunet.data.regions import Box
-from tinyunet.data.window import RowWindow
 from tinyunet.data.writers import explained_writing
 from tinyunet.errors import DataError
 from tinyunet.evaluation.temperature import scale_probabilities
-from tinyunet.layers.native import instruction_set
-from tinyunet.objects.decode import inside_objects
-from tinyunet.objects.rows import OUTSIDE
-from tinyunet.objects.target import CORE
 from tinyunet.prediction.bands import Band, plan_bands
 from tinyunet.prediction.pipeline import behind
-from tinyunet.prediction.predict import Progress, choose, predict_bands
+from tinyunet.prediction.predict import Progress
 from tinyunet.prediction.tiles import plan_grid
+from tinyunet.runs.bandwork import BandWork, Compute, Computed, compute_bands, computed_by, kept_dtype, reduce_scores
 from tinyunet.runs.partial import Partial, open_partial
 from tinyunet.runs.run import Run
 from tinyunet.runs.streamobjects import write_objects
 
 STREAM_BYTES = 2**26
 """An image that takes more than this in float32, as the network sees it, is predicted band by band."""
-
-READ_AHEAD = 4
-"""Batches of tiles that are cut while the network computes."""
 
 _SCORES = "probabilities.npy"
 
@@ -68,6 +60,8 @@ class StreamedPrediction:
         probabilities: Where the probabilities go, `.npy`; None for nowhere.
         region: The part of the image that is predicted, with the context around it, a start and a stop along each axis
             of space; None for all, as it must be for objects.
+        compute: What computes the bands; None for this process. The output has the same bytes, and what one has begun
+            another can go on with.
 
     Raises:
         DataError: The image has other axes of space than those of the training, or the region is not inside.
@@ -83,11 +77,13 @@ class StreamedPrediction:
         table: Path | None = None,
         probabilities: Path | None = None,
         region: Box | None = None,
+        compute: Compute | None = None,
     ):
         space = image.shape[:-1]
         run.check_axes(len(space), where=shown(source))
         self.run, self.image, self.source = run, image, source
         self.labels, self.table, self.probabilities = labels, table, probabilities
+        self.compute = compute or functools.partial(compute_bands, run, image)
         self.region = check_region(region, space, where=shown(source))
         self.tiles = run.tiles_for(space)
         self.grid = plan_grid(space, self.tiles)
@@ -123,43 +119,31 @@ class StreamedPrediction:
                 self._write_labels(partial)
             if self.probabilities is not None:
                 partial.move(_SCORES, self.probabilities)
-            damaged: list[str] = partial.recall("damaged") or []
+            damaged = sorted(partial.recall("damaged") or [], key=_numbers)  # bands may be done in any order
         return [f"{shown(self.source)} could not be decoded in {place}: zeros stand for it." for place in damaged]
 
     def _predict(self, partial: Partial, missing: Sequence[Band], progress: Progress | None) -> None:
-        """Computes the bands that are missing: while the network does, others read and write."""
-        pixels = _Prepared(self.run, self.image, self._normalisation(partial), where=shown(self.source))
+        """Computes the bands that are missing, and keeps each in a thread of its own."""
+        work = BandWork(
+            source=self.source,
+            on_error=self.image.on_error,
+            normalisation=self._normalisation(partial),
+            grid=self.grid,
+            region=self.region,
+            probabilities=self.probabilities is not None,
+        )
 
-        def keep(done: tuple[Band, Shaped[np.ndarray, "rows *rest"]]) -> None:
-            self._keep(partial, *done)
+        def keep(done: Computed) -> None:
+            self._keep(partial, done)
 
-        before = 0
-        for group in _without_gaps(missing):
-            finished = predict_bands(
-                self.run.forward,
-                pixels,
-                self.grid,
-                group,
-                region=self.region,
-                classes=len(self.run.classes),
-                progress=None if progress is None else _part(progress, before, len(missing), len(group)),
-                read_ahead=READ_AHEAD,
-                reduce=self._reduced if self.probabilities is None else None,
-            )
-            with behind(keep, most=1) as put, contextlib.closing(finished):
-                for done in finished:
-                    put(done)
-            before += len(group)
+        computed = self.compute(work, missing, progress)
+        with behind(keep, most=1) as put, contextlib.closing(computed):
+            for done in computed:
+                put(done)
 
-    def _reduced(self, probabilities: Float32[np.ndarray, "*part k"]) -> Shaped[np.ndarray, "*part"]:
-        """What is kept of the probabilities of pixels: their classes, or what objects are found by."""
-        if self.run.finds_objects:
-            inside = inside_objects(probabilities, self.run.config.objects)
-            return np.where(inside, probabilities[..., CORE], np.float32(OUTSIDE))
-        return choose(probabilities).astype(self._dtype)
-
-    def _keep(self, partial: Partial, band: Band, rows: Shaped[np.ndarray, "rows *rest"]) -> None:
+    def _keep(self, partial: Partial, done: Computed) -> None:
         """Keeps a band that has been computed; last the file by which it counts as done."""
+        band, rows, damaged = done
         if self.probabilities is not None:
             rows = scale_probabilities(rows, self.run.temperature)
             row = 4 * math.prod(rows.shape[1:])
@@ -169,10 +153,10 @@ class StreamedPrediction:
                 file.write(np.ascontiguousarray(rows).data)
                 file.flush()
                 os.fsync(file.fileno())
-            rows = self._reduced(rows)
-        if self.image.damaged:
+            rows = reduce_scores(self.run, rows)
+        if damaged:
             known = partial.recall("damaged") or []
-            partial.remember("damaged", list(dict.fromkeys([*known, *self.image.damaged])))
+            partial.remember("damaged", list(dict.fromkeys([*known, *damaged])))
         partial.put(band.number, rows)
 
     def _reserve(self, partial: Partial) -> None:
@@ -232,14 +216,7 @@ class StreamedPrediction:
     def _kept(self, partial: Partial) -> Iterator[Shaped[np.ndarray, "_rows ..."]]:
         """What was kept of each band."""
         for band in self.bands:
-            yield partial.get(band.number, (band.stop - band.start, *self.shape[1:]), self._dtype)
-
-    @property
-    def _dtype(self) -> np.dtype:
-        """Of what is kept: class ids, or probabilities of the core."""
-        if self.run.finds_objects:
-            return np.dtype(np.float32)
-        return np.dtype(np.min_scalar_type(len(self.run.classes) - 1))
+            yield partial.get(band.number, (band.stop - band.start, *self.shape[1:]), kept_dtype(self.run))
 
     def _normalisation(self, partial: Partial) -> Normalisation:
         """That of the run, or the image's own, measured once."""
@@ -268,23 +245,8 @@ class StreamedPrediction:
             "weights": run_digest(self.run),
             "tiles": [asdict(spec) for spec in self.tiles],
             "options": options,
-            "version": [__version__, jax.__version__, jax.default_backend(), self.run.runtime, instruction_set()],
+            "version": computed_by(self.run),
         }
-
-
-class _Prepared:
-    """An image as the network sees it, of which parts are read: its channels that are used, normalised."""
-
-    def __init__(self, run: Run, image: LazyImage, normalisation: Normalisation, *, where: str):
-        self._run, self._normalisation, self._where = run, normalisation, where
-        self._window = RowWindow(image)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self._window.shape[:-1], self._run.channels.used)
-
-    def __getitem__(self, key: Box) -> Float32[np.ndarray, "*part c"]:
-        return normalise(self._run.channels.apply(self._window[key], where=self._where), self._normalisation)
 
 
 def check_region(region: Box | None, space: tuple[int, ...], *, where: str) -> Box:
@@ -328,18 +290,6 @@ def run_digest(run: Run) -> str:
     return digest.hexdigest()
 
 
-def _without_gaps(bands: Sequence[Band]) -> Iterator[list[Band]]:
-    """Bands that follow one another, together."""
-    numbered = enumerate(bands)
-    for _, group in itertools.groupby(numbered, key=lambda pair: pair[1].number - pair[0]):
-        yield [band for _, band in group]
-
-
-def _part(progress: Progress, before: int, bands: int, group: int) -> Callable[[int, int], None]:
-    """Progress of some of the bands as a part of all that are to be computed, which have about as many tiles each."""
-
-    def told(done: int, tiles: int) -> None:
-        each = tiles / group
-        progress(round(before * each) + done, round(bands * each))
-
-    return told
+def _numbers(place: str) -> list[int]:
+    """The numbers in a place in words, by which places are in the order of the image."""
+    return [int(number) for number in re.findall(r"\d+", place)]
