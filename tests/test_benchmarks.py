@@ -41,6 +41,7 @@ from benchmarks.present import Table, aligned, markdown
 from benchmarks.scores import NAMES, further, mean, pick, pick_baseline
 from benchmarks.whole import Finished, Training, run
 from benchmarks.workers import Conditions, Measured, Work, compare
+from tinyunet.data.check import examine
 from tinyunet.data.normalise import Normalisation, normalise
 from tinyunet.data.synthetic import cells, write_cells
 from tinyunet.models.presets import ModelConfig
@@ -558,13 +559,23 @@ def test_strokes_lie_in_their_classes():
     assert 10 <= marked.sum() <= 2 * 5 * 10
 
 
-def test_strokes(tmp_path, capsys):
+def test_strokes(monkeypatch, tmp_path, capsys):
     data = write_cells(tmp_path / "cells", train=2, val=1, test=1, shape=(32, 32))
-    settings = [*TINY_MODEL, "--set=data.task=semantic"]
-    strokes.main(["--data", str(data), "--steps", "1", *settings, "--markdown"])
+    annotated = {}
+
+    def fake(folder, out, *, length, seed, settings):
+        found = examine(folder)
+        assert found.labelling.names == ("background", "cell")
+        annotated[out.name] = sum(found.fingerprint.train_class_pixels)
+        return training()
+
+    monkeypatch.setattr(strokes, "train_and_evaluate", fake)
+    options = ["--steps", "1", "--per-class", "2", "--length", "5", "--set=data.task=semantic"]
+    strokes.main(["--data", str(data), *options, "--markdown"])
     printed = capsys.readouterr().out
     assert "% of the pixels | " in printed
     assert "| every pixel | " in printed
+    assert 0 < min(annotated.values()) < 0.2 * annotated["every"] == 0.2 * 2 * 32 * 32
 
 
 def test_together(capsys):
