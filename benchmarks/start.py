@@ -41,7 +41,9 @@ def heavy_starts(folder: Path, *, size: int, settings: Sequence[str]) -> dict[st
     data, model, cache = folder / "cells", folder / "run", folder / "cache"
     write_cells(data, train=4, val=1, test=1, shape=(size, size))
     options = [option for setting in settings for option in ("--set", setting)]
-    train = [*TINYUNET, "train", data, "--out", model, "--steps", "2", "--overwrite", "--quiet", *options]
+    # One validation, at the end: nothing but the first step comes before its loss is written down.
+    length = ["--steps", "2", "--set", "train.validations=1"]
+    train = [*TINYUNET, "train", data, "--out", model, *length, "--overwrite", "--quiet", *options]
     predict = [*TINYUNET, "predict", model, data / "images" / "test-000.png", "--out", folder / "masks", "--quiet"]
 
     def cold(name: str, start: Start) -> Finished:
