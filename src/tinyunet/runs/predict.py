@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from tinyunet.objects.measure import measure_objects, table_text
 from tinyunet.prediction.predict import Progress
 from tinyunet.prediction.uncertainty import normalised_entropy
 from tinyunet.runs.bandwork import Compute
+from tinyunet.runs.build import LARGE_PIXELS
 from tinyunet.runs.display import Display
 from tinyunet.runs.run import Run
 from tinyunet.runs.stream import StreamedPrediction, is_large
@@ -188,13 +190,18 @@ def predict_files(
 
 def write_record(run: Run, out: Path) -> None:
     """Writes down beside the predictions what made them: the model, and what computed it in which tiles."""
+
+    def tiling(pixels: int) -> dict[str, Any]:
+        specs = run.tiles_for((pixels,))
+        return {"largest_tile": [spec.ladder[-1] for spec in specs], "tiles_at_once": specs[0].batch}
+
     record = {
         "tinyunet": __version__,
         "model": str(run.path),
         "seed": run.config.seed,
         **run.engine.record,
-        "largest_tile": [spec.ladder[-1] for spec in run.tiles],
-        "tiles_at_once": run.tiles[0].batch,
+        **tiling(1),
+        "large_images": {"from_pixels": LARGE_PIXELS, **tiling(LARGE_PIXELS)},
     }
     write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
 
