@@ -1,6 +1,7 @@
 """Bands as tasks of Dask: the bits of one process, whoever computes them and whoever dies."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -200,6 +201,8 @@ def test_the_command_line(trained, workers, tall, tmp_path, capsys):
     ]
     for name in ("a.tif", "small.png"):
         assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    records = [json.loads((tmp_path / folder / "prediction.json").read_text()) for folder in ("many", "alone")]
+    assert records[0]["runtime"] == records[1]["runtime"] is not None
 
 
 def refused(trained, tall, out, where, capsys):

@@ -117,3 +117,13 @@ def test_what_is_not_there_is_refused(members, monkeypatch):
         ConfigError, match=r"^There is no runtime 'nativ'\. Did you mean 'native'\? Known: auto, jax, native, onnx"
     ):
         Engine(SMALL, 2, members, "nativ")
+
+
+def test_what_another_process_has_chosen_is_taken_without_a_comparison(members, tiles):
+    found, stock = Engine(SMALL, 2, members), Engine(SMALL, 2, members, "jax")
+    found.take("jax", dimensions=2)
+    np.testing.assert_array_equal(found(*tiles), stock(*tiles))
+    assert found.record == {"runtime": "jax", "kernels": None, "difference": None}
+    compute = found._compute
+    found.take("jax", dimensions=2)
+    assert found._compute is compute

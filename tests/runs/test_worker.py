@@ -14,7 +14,7 @@ from runs.test_stream import SPEC, with_tiles, write
 from tinyunet.errors import ConfigError, DataError
 from tinyunet.prediction.bands import plan_bands
 from tinyunet.prediction.tiles import plan_grid
-from tinyunet.runs.bandwork import BandWork, computed_by
+from tinyunet.runs.bandwork import BandWork, choose_engine, computed_by
 from tinyunet.runs.run import load
 from tinyunet.runs.worker import Network, Order, carry_out
 
@@ -39,7 +39,7 @@ def order(run, tmp_path):
         region=(slice(0, 96), slice(0, 32)),
         probabilities=False,
     )
-    return Order(work=work, size=path.stat().st_size, computed_by=computed_by(run))
+    return Order(work=work, size=path.stat().st_size, computed_by=computed_by(run), runtime=choose_engine(run, work))
 
 
 def test_bands_are_those_of_the_whole_image(run, order):
@@ -47,6 +47,7 @@ def test_bands_are_those_of_the_whole_image(run, order):
     done = carry_out(run, order, bands, where=WHERE)
     assert [one.band for one in done] == bands
     expected = with_tiles(run, SPEC).predict(IMAGE)
+    assert run.engine.chosen == order.runtime
     np.testing.assert_array_equal(np.concatenate([one.rows for one in done]), expected[bands[0].start : bands[1].stop])
 
 

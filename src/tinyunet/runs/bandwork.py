@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from tinyunet import __version__
-from tinyunet.data.lazy import LazyImage, OnError
+from tinyunet.data.lazy import LazyImage, OnError, open_lazily
 from tinyunet.data.normalise import Normalisation, normalise
 from tinyunet.data.readers import shown
 from tinyunet.data.regions import Box
@@ -24,7 +24,7 @@ from tinyunet.objects.rows import OUTSIDE
 from tinyunet.objects.target import CORE
 from tinyunet.prediction.bands import Band
 from tinyunet.prediction.predict import Progress, choose, predict_bands
-from tinyunet.prediction.tiles import Grid
+from tinyunet.prediction.tiles import Grid, read_tile
 from tinyunet.runs.run import Run
 
 READ_AHEAD = 4
@@ -100,6 +100,22 @@ def compute_bands(
             for band, rows in finished:
                 yield Computed(band, rows, list(image.damaged))
         before += len(group)
+
+
+def choose_engine(run: Run, work: BandWork) -> str:
+    """What computes, chosen by the image's first tile if it was not before; for processes that are to do the same.
+
+    Raises:
+        DataError: The image cannot be read there.
+    """
+    if run.engine.chosen is None:
+        with open_lazily(work.source, axes=run.config.data.axes, on_error=work.on_error) as image:
+            assert image is not None  # as it is predicted in parts
+            pixels = _Prepared(run, image, work.normalisation, where=shown(work.source))
+            tile, valid = read_tile(pixels, work.grid, work.grid.tile(0))
+            run.engine.choose(tile[np.newaxis], valid[np.newaxis])
+    assert run.engine.chosen is not None
+    return run.engine.chosen
 
 
 def reduce_scores(run: Run, probabilities: Float32[np.ndarray, "*part k"]) -> Shaped[np.ndarray, "*part"]:

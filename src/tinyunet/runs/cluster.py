@@ -19,7 +19,7 @@ from tinyunet.errors import ConfigError, DataError, TinyUNetError
 from tinyunet.prediction.bands import Band, Stitcher
 from tinyunet.prediction.predict import Progress
 from tinyunet.runs import worker
-from tinyunet.runs.bandwork import BandWork, Computed, computed_by, without_gaps
+from tinyunet.runs.bandwork import BandWork, Computed, choose_engine, computed_by, without_gaps
 from tinyunet.runs.machine import cores, installed_memory
 from tinyunet.runs.run import Run
 
@@ -73,7 +73,7 @@ class Cluster:
 
         Raises:
             ConfigError: The scheduler is lost, or a worker would compute other bits.
-            DataError: A worker cannot read the image, or workers die of it again and again.
+            DataError: The image cannot be read here or by a worker, or workers die of it again and again.
         """
         order = pickle.dumps(_order(work, self._run))
         waiting = deque(cut_tasks(work, bands, threads=self._threads()))
@@ -237,6 +237,7 @@ def _order(work: BandWork, run: Run) -> worker.Order:
         work=dataclasses.replace(work, source=source.absolute()),
         size=source.stat().st_size if source.is_file() else None,
         computed_by=computed_by(run),
+        runtime=choose_engine(run, work),
     )
 
 

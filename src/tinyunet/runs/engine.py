@@ -31,8 +31,8 @@ LIMIT = 1e-4
 class Engine:
     """A network, or the mean of several, ready to be called with tiles.
 
-    What computes is chosen once, at the first call. With `auto`, the first tile is computed by the fastest engine and
-    by XLA; if any probability differs by more than `LIMIT`, XLA goes on alone.
+    What computes is chosen once, at the first call if not before. With `auto`, the first tile is computed by the
+    fastest engine and by XLA; if any probability differs by more than `LIMIT`, XLA goes on alone.
 
     Args:
         config: Of the network.
@@ -41,7 +41,7 @@ class Engine:
         runtime: What is asked for, one of `RUNTIMES`.
 
     Attributes:
-        chosen: What computes; None before the first call.
+        chosen: What computes; None before that is chosen.
         tried: What was compared with XLA on the first tile; None where nothing was.
         difference: The largest difference there.
 
@@ -68,9 +68,32 @@ class Engine:
         self, tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]
     ) -> Shaped[Any, "n *out k"]:
         """Probabilities of tiles, of which `valid` says which pixels exist; JAX may still be computing them."""
-        if self._compute is None:
-            self._choose(tiles, valid)
+        self.choose(tiles, valid)
         return self._compute(tiles, valid)
+
+    def choose(self, tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]) -> None:
+        """Chooses what computes by the first of some tiles, unless it has been chosen."""
+        if self._compute is not None:
+            return
+        chosen = self._able[0] if self.runtime == "auto" else self.runtime
+        compute = self._build(chosen, tiles.ndim - 2)
+        if self.runtime == "auto" and chosen != "jax":
+            stock = self._build("jax", tiles.ndim - 2)
+            found, expected = (np.asarray(f(tiles[:1], valid[:1])) for f in (compute, stock))
+            self.tried, self.difference = chosen, float(np.max(np.abs(found - expected)))
+            if not self.difference <= LIMIT:  # nor where it is no number
+                chosen, compute = "jax", stock
+        self.chosen, self._compute = chosen, compute
+
+    def take(self, chosen: str, *, dimensions: int) -> None:
+        """Takes what another process has chosen, so that both compute the same bits; does nothing the second time.
+
+        Args:
+            chosen: One of `RUNTIMES` but `auto`, for which everything is here that was there.
+            dimensions: Axes of space of the tiles.
+        """
+        if self.chosen != chosen:
+            self._compute, self.chosen = self._build(chosen, dimensions), chosen  # in this order, for other threads
 
     @cached_property
     def model(self) -> Segmenter:
@@ -109,17 +132,6 @@ class Engine:
             if instruction_set() is not None:
                 able.insert(0, "native")
         return able
-
-    def _choose(self, tiles: Float32[np.ndarray, "n *tile c"], valid: Bool[np.ndarray, "n *tile 1"]) -> None:
-        chosen = self._able[0] if self.runtime == "auto" else self.runtime
-        compute = self._build(chosen, tiles.ndim - 2)
-        if self.runtime == "auto" and chosen != "jax":
-            stock = self._build("jax", tiles.ndim - 2)
-            found, expected = (np.asarray(f(tiles[:1], valid[:1])) for f in (compute, stock))
-            self.tried, self.difference = chosen, float(np.max(np.abs(found - expected)))
-            if not self.difference <= LIMIT:  # nor where it is no number
-                chosen, compute = "jax", stock
-        self.chosen, self._compute = chosen, compute
 
     def _build(self, runtime: str, dimensions: int) -> OnTiles:
         if runtime == "onnx":

@@ -23,11 +23,13 @@ class Order:
         work: What is computed; its image has an absolute path.
         size: Bytes of the image's file, by which a worker knows that it sees the same; None of a folder.
         computed_by: What the bits depend on, where the command was given; see `tinyunet.runs.bandwork.computed_by`.
+        runtime: What computes, as it was chosen there.
     """
 
     work: "BandWork"
     size: int | None
     computed_by: list[str]
+    runtime: str
 
 
 class Network(WorkerPlugin):
@@ -124,4 +126,5 @@ def carry_out(run: "Run", order: Order, bands: list[Any], *, where: str) -> "lis
         )
     with open_lazily(source, axes=run.config.data.axes, on_error=order.work.on_error) as image:
         assert image is not None  # as the client has opened it
+        run.engine.take(order.runtime, dimensions=run.dimensions)
         return list(compute_bands(run, image, order.work, bands))
