@@ -1,6 +1,7 @@
 """Tiles: every pixel is kept once, far enough from inner borders, and reads are what the border rule says."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,16 @@ def test_tiles_overlap_by_half_when_blended():
 @pytest.mark.parametrize(("length", "tile"), [(1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (32, 32), (100, 32)])
 def test_the_smallest_tile_that_holds_the_axis_is_taken(length, tile):
     assert plan_axis(length, TileSpec(ladder=(8, 16, 32), halo=4, multiple=4, batch=1)).tile == tile
+
+
+@given(st.integers(1, 200), spec_options())
+def test_no_other_size_would_compute_fewer_pixels(length, options):
+    spec = TileSpec(**options)
+    found = plan_axis(length, spec)
+    if len(found.begins) > 1 and not spec.blend:
+        alone = [replace(spec, ladder=(size,)) for size in spec.ladder if spec.stride_of(size)]
+        pixels = [axis.tile * len(axis.begins) for axis in (plan_axis(length, one) for one in alone)]
+        assert found.tile * len(found.begins) == min(pixels)
 
 
 @given(st.integers(1, 60), spec_options())

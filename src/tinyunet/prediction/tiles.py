@@ -32,7 +32,8 @@ class TileSpec:
 
     Attributes:
         ladder: Tile sizes in pixels, strictly ascending. An axis takes the smallest size that holds all of it, else the
-            largest; so every image meets one of `len(ladder)` sizes per axis, and few programs are ever compiled.
+            one whose tiles have the fewest pixels together (blended the largest); so every image meets one of
+            `len(ladder)` sizes per axis, and few programs are ever compiled.
         halo: Pixels of context per side. With `border="valid-map"` the radius of the receptive field: what lies nearer
             to an inner border of a tile is thrown away (unless blended). With `border="mirror"` exactly what the
             network loses: a tile of t pixels comes out as t - 2 halo.
@@ -90,10 +91,17 @@ class TileSpec:
 
     @property
     def stride(self) -> int:
-        """Pixels from one of the largest tiles to the next, a multiple of `multiple`: pooling windows must agree."""
-        output = self.ladder[-1] - 2 * self.lost
+        """Pixels from one of the largest tiles to the next."""
+        return self.stride_of(self.ladder[-1])
+
+    def stride_of(self, tile: int) -> int:
+        """Pixels from one tile of a size to the next, a multiple of `multiple`: pooling windows must agree.
+
+        A size whose tiles would be lost with their halo has none, 0.
+        """
+        output = tile - 2 * self.lost
         fresh = output // 2 if self.blend else output - 2 * (self.halo - self.lost)
-        return fresh // self.multiple * self.multiple
+        return max(0, fresh) // self.multiple * self.multiple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +134,10 @@ class Axis:
 def plan_axis(length: int, spec: TileSpec) -> Axis:
     """Lays tiles along an axis.
 
-    Outputs begin at 0, s, 2s, ... with s = `spec.stride`; the last begins at the first multiple of `spec.multiple` from
-    which it reaches the end. Neighbours are cut in the middle of their overlap, which leaves each at least the halo. A
-    tile at the image's border keeps all of that side: there the network sees what it would see in the whole image.
+    Outputs begin at 0, s, 2s, ... with s = `spec.stride_of` their size; the last begins at the first multiple of
+    `spec.multiple` from which it reaches the end. Neighbours are cut in the middle of their overlap, which leaves each
+    at least the halo. A tile at the image's border keeps all of that side: there the network sees what it would see in
+    the whole image.
 
     Args:
         length: Pixels of the image, at least 1.
@@ -141,25 +150,42 @@ def plan_axis(length: int, spec: TileSpec) -> Axis:
         ValueError: If `length` is less than 1.
 
     Example:
-        >>> axis = plan_axis(28, TileSpec(ladder=(8, 16), halo=2, multiple=4, batch=1))
+        >>> spec = TileSpec(ladder=(8, 16), halo=2, multiple=4, batch=1)
+        >>> axis = plan_axis(28, spec)
         >>> axis.tile, axis.begins, axis.cores
         (16, (0, 12), ((0, 14), (14, 28)))
+
+        Three tiles of 8 pixels have fewer than two of 16:
+
+        >>> plan_axis(17, TileSpec(ladder=(8, 16), halo=1, multiple=2, batch=1)).begins
+        (0, 6, 10)
     """
     if length < 1:
         raise ValueError(f"`image` must have at least one pixel along every axis, got {length}.")
-    tile = next((size for size in spec.ladder if size - 2 * spec.lost >= length), spec.ladder[-1])
+    holding = next((size for size in spec.ladder if size - 2 * spec.lost >= length), None)
+    begins: tuple[int, ...] = (0,)
+    if holding is not None:
+        tile = holding
+    else:
+        sizes = spec.ladder[-1:] if spec.blend else tuple(size for size in spec.ladder if spec.stride_of(size))
+        plans = [(size, _begins(length, size, spec)) for size in reversed(sizes)]  # of equals the largest
+        tile, begins = min(plans, key=lambda plan: plan[0] * len(plan[1]))
     output = tile - 2 * spec.lost
     padded = _round_up(length, spec.multiple)
     if spec.fill:
         padded = max(padded, tile)
-    last = max(0, _round_up(length - output, spec.multiple))
-    begins = tuple(min(begin, last) for begin in range(0, last + spec.stride, spec.stride))
     if spec.blend:
         cores = tuple((begin, min(begin + output, length)) for begin in begins)
     else:
         cuts = ((a + b + output) // 2 for a, b in itertools.pairwise(begins))
         cores = tuple(itertools.pairwise((0, *cuts, length)))
     return Axis(length=length, padded=padded, tile=tile, output=output, begins=begins, cores=cores)
+
+
+def _begins(length: int, tile: int, spec: TileSpec) -> tuple[int, ...]:
+    """Where the outputs of tiles of a size begin."""
+    stride, last = spec.stride_of(tile), _round_up(length - (tile - 2 * spec.lost), spec.multiple)
+    return tuple(min(begin, last) for begin in range(0, last + stride, stride))
 
 
 @dataclass(frozen=True, kw_only=True)

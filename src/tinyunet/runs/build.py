@@ -24,7 +24,7 @@ from tinyunet.training.state import Variables
 TILE_SIZES = (256, 512)
 """Sizes a tile of an image may have, in pixels, before rounding to what the network takes; two make four programs."""
 
-LARGE_PIXELS = 2**24
+LARGE_PIXELS = 2**20
 """From so many pixels on, an image is cut into larger tiles: a halo of 107 pixels leaves a third of 512², but five
 eighths of 1024²."""
 
