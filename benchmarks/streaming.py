@@ -140,11 +140,11 @@ def make(script: str, *arguments: str | Path | int) -> None:
     subprocess.run([sys.executable, "-c", script, *map(str, arguments)], check=True)
 
 
-_MOSAIC = (
+MOSAIC = (
     "import sys; from pathlib import Path; from benchmarks.streaming import write_mosaic as write; a = sys.argv\n"
     "write(Path(a[1]), Path(a[2]), height=int(a[3]), width=int(a[4]))"
 )
-_CELLS = "import sys; from tinyunet.data.synthetic import write_cells as write; write(sys.argv[1], shape=(512, 512))"
+CELLS = "import sys; from tinyunet.data.synthetic import write_cells as write; write(sys.argv[1], shape=(512, 512))"
 
 
 def peers(run_folder: Path, image: Path, out: Path) -> dict[str, list[str | Path]]:
@@ -171,12 +171,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         work.mkdir(parents=True, exist_ok=True)
         data, trained = arguments.data or work / "cells", arguments.run or work / "run"
         if not data.exists():
-            make(_CELLS, data)
+            make(CELLS, data)
         if not trained.exists():
             run([*TINYUNET, "train", data, "--out", trained, "--steps", "1", "--quiet"], cache=work / "cache")
         image = work / f"mosaic-{arguments.height}x{arguments.width}.tif"
         if not image.exists():
-            make(_MOSAIC, image, data, arguments.height, arguments.width)
+            make(MOSAIC, image, data, arguments.height, arguments.width)
         commands: dict[str, list[str | Path]] = {
             "tinyunet predict": [*TINYUNET, "predict", trained, image, "--out", work / "masks", "--quiet"]
         }

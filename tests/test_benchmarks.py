@@ -3,6 +3,7 @@ import functools
 import json
 import operator
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from benchmarks import (
     chart,
     check,
     convolution,
+    cost,
     curves,
     export,
     images,
@@ -378,6 +380,7 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
     [
         step,
         convolution,
+        cost,
         export,
         start,
         real,
@@ -769,3 +772,45 @@ def test_a_mosaic_has_its_size_and_is_the_same_again(tmp_path):
     assert first.shape == (520, 300)
     assert first.std() > 10
     np.testing.assert_array_equal(first, second)
+
+
+def test_costs_are_fitted_by_hand():
+    def predicted(workers, giga):
+        return cost.Predicted(
+            workers=workers,
+            pixels=round(giga * 1e9),
+            seconds=7 + 300 * giga / workers,
+            worker_seconds=3 + 300 * giga,
+            command_seconds=4 + 20 * giga,
+            network_bytes=round(1e6 + 1.5e9 * giga),
+            worker_bytes=500 + workers,
+        )
+
+    found = cost.fit([predicted(workers, giga) for workers in (1, 2) for giga in (0.01, 0.1)])
+    expected = {
+        "worker_seconds": 300,
+        "command_seconds": 20,
+        "network_bytes": 1.5e9,
+        "start_seconds": 7,
+        "worker_bytes": 502,
+    }
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/dev"), reason="the network is counted by Linux")
+def test_what_goes_over_the_loopback_interface_is_counted():
+    before = cost.loopback_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sender:
+        receiver, _ = server.accept()
+        with receiver:
+            sender.sendall(bytes(100_000))
+            assert receiver.recv(100_000)
+    assert cost.loopback_bytes() - before > 50_000
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are held to cores on Linux")
+def test_a_worker_is_held_to_one_core():
+    code = "import os; print(len(os.sched_getaffinity(0)), os.times().elapsed > 0)"
+    held = subprocess.run([sys.executable, "-c", code], preexec_fn=cost.hold(0), capture_output=True, text=True)
+    assert held.stdout == "1 True\n"
+    assert cost.processor_seconds(os.getpid()) > 0
