@@ -136,7 +136,6 @@ class Guard:
         except Refusal as refusal:
             return await _answer(guarded, refusal.status, detail=refusal.detail)
         if claimed > self.config.max_body:
-            # Some clients look for an answer only once they have sent everything; a little is let in for them.
             await _discard(receive, most=4 * self.config.max_body)
             return await _answer(guarded, 413, detail=too_large(self.config.max_body))
         return await self.app(scope, Bounded(receive, self.config), guarded)
@@ -255,6 +254,8 @@ class Bounded:
             self._seen += len(message.get("body", b""))
             self._whole = not message.get("more_body", False)
         if self._seen > self._config.max_body:
+            if not self._whole:
+                await _discard(self._receive, most=4 * self._config.max_body)
             raise HTTPException(413, too_large(self._config.max_body), {"Connection": "close"})
         return message
 
@@ -308,7 +309,7 @@ def _with_headers(send: Send) -> Send:
 
 
 async def _discard(receive: Receive, *, most: int, seconds: float = 5.0) -> None:
-    """Reads and forgets a body, as long as it is not far too long."""
+    """Reads and forgets a body, unless it is far too long: many clients look for an answer only once all is sent."""
     seen = 0
     try:
         async with asyncio.timeout(seconds):

@@ -1,7 +1,5 @@
 """What goes wrong in a request, as one line of JSON: `{"detail": "…"}`, whoever found it."""
 
-import sys
-import traceback
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -19,7 +17,7 @@ def answer_problems(app: FastAPI) -> None:
     Args:
         app: Whose errors: those of FastAPI's own checks of parameters, those of HTTP (a page that is not there),
             refused uploads, errors of the user's as the command line prints them, and faults of ours, whose traceback
-            goes to stderr and not to the client.
+            the server writes to stderr and not to the client.
     """
 
     async def of_http(request: Request, error: HTTPException) -> JSONResponse:
@@ -37,7 +35,6 @@ def answer_problems(app: FastAPI) -> None:
         return JSONResponse({"detail": one_line(str(error))}, 422)
 
     async def of_ours(request: Request, error: Exception) -> JSONResponse:
-        traceback.print_exception(error, file=sys.stderr)
         detail = f"internal error: {type(error).__name__}. The server's terminal has more; please report it."
         return JSONResponse({"detail": detail}, 500)
 

@@ -96,7 +96,7 @@ def read_upload(content: bytes, limits: UploadLimits | None = None) -> Upload:
         tinyunet.web.uploads.UploadError: The upload is no PNG, JPEG, BMP, TIFF or NumPy file, whatever its name says.
     """
     with stored_upload(content, limits) as (path, header):
-        with _explained(path):
+        with explained_upload(path):
             image = read_image(path)
         return Upload(image, header, path.suffix)
 
@@ -150,7 +150,7 @@ def examine(path: Path, limits: UploadLimits) -> Header:
     Raises:
         UploadError: It is damaged, of a kind that is not read, or would become too large.
     """
-    with _explained(path):
+    with explained_upload(path):
         if path.suffix == ".tif":
             _check_pages(path)
         header = read_header(path)
@@ -226,8 +226,15 @@ def _grows_beyond(data: bytes, most: int, *, deflate: bool) -> bool:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns what our readers say of a file into what is wrong with the upload."""
+def explained_upload(path: Path) -> Iterator[None]:
+    """Turns what our readers say of a file into what is wrong with the upload.
+
+    Args:
+        path: The file, whose name does not appear.
+
+    Raises:
+        UploadError: What went wrong.
+    """
     try:
         yield
     except UploadError:
