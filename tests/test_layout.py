@@ -27,6 +27,7 @@ FREE_TESTS = {
     "test_examples.py",
     "test_docs.py",
     "test_benchmarks.py",
+    "test_browser.py",
     "test_devices.py",
 }
 
@@ -34,8 +35,14 @@ MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "
 
 # Libraries whose name for `import` is not their name for `pip`.
 DISTRIBUTIONS = {"PIL": "pillow", "orbax": "orbax-checkpoint", "skimage": "scikit-image", "tomli_w": "tomli-w"}
+# What comes with another library, by whose version it is chosen; and what another one imports for us.
+BROUGHT = {"starlette"}
+UNSEEN = {"python-multipart"}
 
-HEAVY = ["jax", "jaxlib", "flax", "optax", "orbax", "grain", "numpy", "scipy", "skimage", "PIL", "matplotlib", "rich"]
+HEAVY = [
+    *("jax", "jaxlib", "flax", "optax", "orbax", "grain", "numpy", "scipy", "skimage", "PIL", "matplotlib", "rich"),
+    *("fastapi", "starlette", "uvicorn"),
+]
 
 
 def expected_tests() -> dict[Path, Path]:
@@ -80,7 +87,8 @@ def test_every_test_file_mirrors_a_source_file():
 
 
 def test_every_python_file_below_tests_is_run_or_is_a_reference():
-    others = {path.relative_to(TESTS) for path in TESTS.rglob("*.py")} - existing_tests() - {Path("conftest.py")}
+    shared = {Path("conftest.py"), Path("browser.py")}
+    others = {path.relative_to(TESTS) for path in TESTS.rglob("*.py")} - existing_tests() - shared
     assert not {str(path) for path in others if path.parts[0] != "reference"}
 
 
@@ -149,10 +157,11 @@ def test_type_checkers_see_the_same_public_names():
 def test_the_libraries_declared_are_those_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *extras["dask"], *extras["onnx"]]
-    declared = {re.match(r"[\w-]+", line)[0] for line in lines}
+    lines = [*project["dependencies"], *extras["dask"], *extras["onnx"], *extras["web"]]
+    declared = {re.match(r"[\w-]+", line)[0] for line in lines} - UNSEEN
     imported = set().union(*(imported_libraries(path) for path in SOURCE.rglob("*.py")))
     imported -= {*sys.stdlib_module_names, "tinyunet", "tinyunet_native"}  # the last is found and used if installed
+    imported -= BROUGHT
     assert {DISTRIBUTIONS.get(name, name) for name in imported} == declared
 
 
