@@ -58,7 +58,7 @@ export function showImages({ images, suggestion }, current, open) {
     write(row.name, info.name);
     const parts = [info.painted ? `painted ${percent(info.painted)}` : "not painted"];
     if (info.doubt !== null) parts.push(`doubt ${percent(info.doubt)}`);
-    write(row.facts, parts.join(" · "));
+    write(row.facts, parts.join("\n"));
     row.next.hidden = info.id !== suggestion || info.id === current;
     if (info.id === current) row.pick.setAttribute("aria-current", "true");
     else row.pick.removeAttribute("aria-current");

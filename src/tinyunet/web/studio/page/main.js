@@ -47,6 +47,7 @@ function take(next) {
   const first = !state;
   state = next;
   outbox ??= outboxFor(next.folder);
+  outbox.setImages(next.images.map(({ id }) => id));
   stage.classes = next.classes;
   document.title = `${next.folder} – tinyunet studio`;
   write(byId("folder", HTMLElement), next.folder);
@@ -78,7 +79,6 @@ function outboxFor(folder) {
     if (open && images.has(open.id)) open.merge();
   };
   made.progress.watch(showSaved);
-  made.adopt();
   return made;
 }
 
@@ -165,6 +165,7 @@ function showSaved() {
   } else if (progress?.state === "stuck") {
     [name, text] = ["stuck", `Not saved: ${strokes}, ${kept}. ${progress.detail}`];
   } else if (progress?.state === "saving") [name, text] = ["saving", "Saving …"];
+  if (name === "stuck" || place.dataset.state === "stuck") write(byId("announced", HTMLElement), text);
   place.dataset.state = name;
   write(place, text);
 }

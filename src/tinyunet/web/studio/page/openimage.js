@@ -16,7 +16,7 @@ import { word } from "./palette.js";
 /** @typedef {import("./decoding.js").Picture} Picture */
 /** @typedef {import("./png.js").GrayImage} GrayImage */
 
-const DOUBT_COLOUR = word("#ffb000");
+const DOUBT_COLOUR = word("#ff4fd8");
 
 export class OpenImage {
   /**

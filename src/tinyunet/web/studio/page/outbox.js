@@ -49,6 +49,8 @@ export class Outbox {
     this.online = true;
     this.sending = false;
     this.lastTime = 0;
+    /** The images there are: strokes in others wait in IndexedDB until their image is back. @type {Set<string>} */
+    this.images = new Set();
     /** Why the server has not taken the first stroke yet. */
     this.detail = "";
     /** Whether IndexedDB takes strokes. */
@@ -93,7 +95,7 @@ export class Outbox {
     /** @type {Set<string>} */
     const images = new Set();
     for (const parcel of found) {
-      if (parcel.folder !== this.folder || known.has(parcel.id)) continue;
+      if (parcel.folder !== this.folder || known.has(parcel.id) || !this.images.has(parcel.image)) continue;
       const { values } = await decodeGray(parcel.file);
       this.queue.push({ parcel, stroke: { rect: parcel.rect, values } });
       images.add(parcel.image);
@@ -139,6 +141,13 @@ export class Outbox {
     this.pump();
   }
 
+  /** @param {string[]} ids */
+  setImages(ids) {
+    const fresh = ids.some((id) => !this.images.has(id));
+    this.images = new Set(ids);
+    if (fresh) this.adopt();
+  }
+
   /** @param {boolean} online */
   setOnline(online) {
     if (online === this.online) return;
@@ -166,6 +175,9 @@ export class Outbox {
           this.report();
           await new Promise((resolve) => setTimeout(resolve, pause));
           pause = Math.min(2 * pause, 4000);
+        } else if (error instanceof Refusal && error.status === 404) {
+          this.queue.shift();
+          this.images.delete(parcel.image);
         } else {
           this.drop(parcel);
           this.onRefused(parcel.image, inWords(error));

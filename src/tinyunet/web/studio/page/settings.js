@@ -9,8 +9,9 @@ const KEY = "tinyunet-studio-settings";
 const DEFAULTS = {
   tool: /** @type {ToolName} */ ("brush"),
   label: 0,
-  size: 12,
-  tolerance: 24,
+  /** Diameter of the brush in pixels; 0 follows the image. */
+  size: 0,
+  tolerance: 16,
   pressure: false,
   showImage: true,
   showPaint: true,
@@ -27,6 +28,17 @@ const DEFAULTS = {
 /** @typedef {typeof DEFAULTS} Settings */
 
 export const SIZE = { least: 1, most: 256 };
+
+/**
+ * The brush's diameter in an image: a fiftieth of it until somebody chooses.
+ *
+ * @param {{width: number, height: number} | null} image
+ */
+export function brushSize(image) {
+  const { size } = settings.value;
+  if (size) return size;
+  return image ? Math.min(80, Math.max(3, Math.round(Math.min(image.width, image.height) / 50))) : 10;
+}
 
 /** @returns {Settings} */
 function read() {

@@ -3,7 +3,7 @@
 import { byId, write } from "./dom.js";
 import { listen } from "./gestures.js";
 import { tell } from "./notices.js";
-import { SIZE, choose, settings } from "./settings.js";
+import { SIZE, brushSize, choose, settings } from "./settings.js";
 import { Brush, ERASE, Fill, Polygon } from "./tools.js";
 import { View } from "./view.js";
 
@@ -69,6 +69,10 @@ export class Stage {
     return this.tools[settings.value.tool];
   }
 
+  get size() {
+    return brushSize(this.open?.info ?? null);
+  }
+
   get undoAction() {
     return { label: "Undo", run: () => this.turn("undo") };
   }
@@ -83,6 +87,7 @@ export class Stage {
     this.polygon.cancel();
     this.open = image;
     this.canvas.classList.toggle("blank", !image);
+    this.showTool();
     this.view.fit();
     this.view.draw();
   }
@@ -97,13 +102,14 @@ export class Stage {
      * @param {number} percent
      */
     const opacity = (shown, percent) => (shown ? percent / 100 : 0);
+    const predicted = opacity(now.showPrediction, now.predictionOpacity);
     return {
       width: open.info.width,
       height: open.info.height,
       pictures: [
         { picture: open.image, opacity: opacity(now.showImage, now.imageOpacity) },
         { picture: open.doubt, opacity: opacity(now.showDoubt, now.doubtOpacity) },
-        { picture: open.prediction, opacity: opacity(now.showPrediction, now.predictionOpacity) },
+        { picture: open.prediction, opacity: now.outline ? Math.sqrt(predicted) : predicted },
       ],
       paint: open.paint,
       paintOpacity: opacity(now.showPaint, now.paintOpacity),
@@ -124,7 +130,7 @@ export class Stage {
 
   /** @param {number} factor */
   resizeBrush(factor) {
-    const { size } = settings.value;
+    const { size } = this;
     const next = factor > 1 ? Math.max(size + 1, Math.round(size * factor)) : Math.min(size - 1, Math.round(size * factor));
     choose({ size: Math.min(SIZE.most, Math.max(SIZE.least, next)) });
   }
@@ -136,7 +142,8 @@ export class Stage {
    */
   hover(place) {
     this.pointer = place;
-    const { tool, size } = settings.value;
+    const { size } = this;
+    const { tool } = settings.value;
     const shown = place !== null && this.open !== null && (tool === "brush" || tool === "eraser");
     this.cursor.hidden = !shown;
     if (!shown) return;
@@ -186,7 +193,8 @@ export class Stage {
 
   /** Buttons, sliders and options follow the settings. */
   showTool() {
-    const { tool, size, tolerance, pressure } = settings.value;
+    const { size } = this;
+    const { tool, tolerance, pressure } = settings.value;
     for (const button of byId("tool-buttons", HTMLElement).querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
     }
@@ -225,8 +233,9 @@ export class Stage {
     // After a click the space bar shall move the picture, and not press the button again.
     for (const place of [byId("stage", HTMLElement), byId("side", HTMLElement)]) {
       place.addEventListener("click", (event) => {
-        const button = event.target instanceof Element ? event.target.closest("button, input[type=radio], input[type=checkbox]") : null;
-        if (button && event.detail > 0 && !button.closest("form")) this.canvas.focus({ preventScroll: true });
+        const pressed = document.activeElement;
+        if (event.detail === 0 || !pressed?.matches("button, input[type=radio], input[type=checkbox]")) return;
+        if (place.contains(pressed) && !pressed.closest("form")) this.canvas.focus({ preventScroll: true });
       });
     }
   }

@@ -1,7 +1,7 @@
 /** The tools: what a pen that goes down, moves and comes up does to the labels. */
 
 import { UNPAINTED } from "./labels.js";
-import { SIZE, settings } from "./settings.js";
+import { SIZE, brushSize, settings } from "./settings.js";
 import { brushCentre, capsule, flood, polygon } from "./shapes.js";
 
 /** @typedef {import("./shapes.js").Point} Point */
@@ -56,7 +56,7 @@ export class Brush {
   move(image, point, pressure) {
     const { recording } = image;
     if (this.image !== image || !recording) return;
-    const size = Math.max(SIZE.least, Math.round(settings.value.size * pressure));
+    const size = Math.max(SIZE.least, Math.round(brushSize(image.info) * pressure));
     const value = this.value();
     capsule(brushCentre(this.last, size), brushCentre(point, size), size / 2, (y, left, right) =>
       recording.span(y, left, right, value),

@@ -56,7 +56,7 @@ function drawCurves() {
   const shares = moments.flatMap(({ seconds, agreement }) => (agreement === null ? [] : [{ x: seconds, y: agreement }]));
   const figures = [];
   if (losses.length > 2) figures.push(curve("Loss", losses, 0, Math.max(...losses.map(({ y }) => y))));
-  if (shares.length > 2) figures.push(curve("Agreement with your paint", shares, 0, 1));
+  if (shares.length > 2) figures.push(curve("Agreement with paint", shares, 0, 1));
   byId("curves", HTMLElement).replaceChildren(...figures);
 }
 
@@ -81,7 +81,7 @@ function curve(name, points, low, high) {
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
   svg.append(path);
-  const top = high === 1 ? "0 to 100 %" : `0 to ${high.toPrecision(2)}`;
+  const top = high === 1 ? "100 %" : high.toPrecision(2);
   return make("figure", {}, make("figcaption", {}, make("span", {}, name), make("span", {}, top)), svg);
 }
 
