@@ -26,6 +26,7 @@ class Canvas:
     Args:
         shape: Height and width in pixels.
         labels: What is painted already: class ids and `UNPAINTED`; None for nothing.
+        revision: Strokes before.
 
     Attributes:
         revision: Counts the strokes.
@@ -37,11 +38,12 @@ class Canvas:
         (3, [1, 2])
     """
 
-    def __init__(self, shape: tuple[int, int], labels: UInt8[np.ndarray, "h w"] | None = None):
+    def __init__(self, shape: tuple[int, int], labels: UInt8[np.ndarray, "h w"] | None = None, *, revision: int = 0):
         self.shape = shape
-        self.revision = 0
+        self.revision = revision
         self._lock = threading.Lock()
-        self._labels = np.full(shape, UNPAINTED, np.uint8) if labels is None else labels.copy()
+        # Most images are never painted; theirs take no memory.
+        self._labels = None if labels is None else labels.copy()
         across = tuple(-(-side // BLOCK) for side in shape)
         # Classes are few; rows of blocks are added when a class is painted first.
         self.counts: Int[np.ndarray, "k by bx"] = np.zeros((0, *across), np.int32)
@@ -62,12 +64,20 @@ class Canvas:
     @property
     def labels(self) -> UInt8[np.ndarray, "h w"]:
         """A copy of all labels."""
+        return self.snapshot()[0]
+
+    def snapshot(self) -> tuple[UInt8[np.ndarray, "h w"], int]:
+        """A copy of all labels, and their revision."""
         with self._lock:
-            return self._labels.copy()
+            if self._labels is None:
+                return np.full(self.shape, UNPAINTED, np.uint8), self.revision
+            return self._labels.copy(), self.revision
 
     def cut(self, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " m"]) -> UInt8[np.ndarray, "n m"]:
         """The labels at these rows and columns."""
         with self._lock:
+            if self._labels is None:
+                return np.full((len(rows), len(columns)), UNPAINTED, np.uint8)
             return self._labels[np.ix_(rows, columns)]
 
     def merge(self, corner: tuple[int, int], stroke: UInt8[np.ndarray, "h w"], *, now: float = 0.0) -> None:
@@ -86,6 +96,8 @@ class Canvas:
             raise ValueError(f"`stroke` must lie inside the image of {self.shape}, got {stroke.shape} at {corner}.")
         blocks = slice(top // BLOCK, -(-(top + height) // BLOCK)), slice(left // BLOCK, -(-(left + width) // BLOCK))
         with self._lock:
+            if self._labels is None:
+                self._labels = np.full(self.shape, UNPAINTED, np.uint8)
             below = self._labels[top : top + height, left : left + width]
             np.copyto(below, stroke, where=stroke != UNCHANGED)
             self._count(blocks)
@@ -98,6 +110,7 @@ class Canvas:
             slice(block.start * BLOCK, min(block.stop * BLOCK, side))
             for block, side in zip(blocks, self.shape, strict=True)
         )
+        assert self._labels is not None
         labels = self._labels[rows, columns]
         present = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256)[:MOST_CLASSES])
         if len(present) and (missing := present[-1] + 1 - len(self.counts)) > 0:
