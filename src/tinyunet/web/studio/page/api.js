@@ -155,8 +155,8 @@ export function follow(onState, onLink) {
       // An EventSource does not tell why it failed; a plain request does.
       const response = await request("api/state", { limit: 10 });
       onState(await response.json());
-      // Answering, yet refusing to stream: no reason to hurry.
-      setTimeout(open, tries++ ? 2000 : 0);
+      // Answering, yet no longer streaming: no reason to hurry.
+      setTimeout(open, PATIENCE[Math.min(tries++, PATIENCE.length - 1)]);
     } catch (error) {
       onLink(error instanceof Refusal && [401, 403].includes(error.status) ? "locked" : "gone");
       setTimeout(retry, PATIENCE[Math.min(tries++, PATIENCE.length - 1)]);

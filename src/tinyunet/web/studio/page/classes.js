@@ -1,7 +1,7 @@
 /** The classes: choose what to paint, add, rename, recolour. */
 
 import { send } from "./api.js";
-import { byId, icon, make, write } from "./dom.js";
+import { byId, icon, make } from "./dom.js";
 import { tellError } from "./notices.js";
 import { freshColor } from "./palette.js";
 import { choose, settings } from "./settings.js";
@@ -33,7 +33,8 @@ export function showClasses(classes) {
     const rows = classes.map((info, index) => (info.id === editing ? formOf(info) : rowOf(info, index)));
     if (editing === -1) rows.push(formOf({ id: -1, name: "", color: freshColor(classes) }));
     list.replaceChildren(...rows);
-    list.querySelector("form")?.querySelector("input")?.focus();
+    const name = list.querySelector("input[type=text]");
+    if (name instanceof HTMLInputElement) name.select();
   }
   for (const radio of byId("classes", HTMLElement).querySelectorAll("input[type=radio]")) {
     if (radio instanceof HTMLInputElement) radio.checked = Number(radio.value) === settings.value.label;
@@ -113,5 +114,4 @@ export function connectClasses() {
   const add = byId("class-add", HTMLButtonElement);
   add.addEventListener("click", () => edited(editing === -1 ? null : -1));
   settings.watch(() => showClasses(known));
-  write(byId("classes-title", HTMLElement), "Classes");
 }

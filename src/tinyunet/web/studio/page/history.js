@@ -41,7 +41,7 @@ export class History {
     const patches = from.pop();
     if (!patches) return [];
     to.push(patches);
-    return direction === "undo" ? patches.toReversed() : patches;
+    return direction === "undo" ? [...patches].reverse() : patches;
   }
 
   /** @param {"undo" | "redo"} direction */

@@ -126,21 +126,21 @@ export function acceptFiles(onFiles) {
     const list = [...files];
     if (list.length) onFiles(list);
   };
-  addEventListener("dragover", (event) => {
+  window.addEventListener("dragover", (event) => {
     if (!carriesFiles(event)) return;
     event.preventDefault();
     curtain.hidden = false;
   });
-  addEventListener("dragleave", (event) => {
+  window.addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) curtain.hidden = true;
   });
-  addEventListener("drop", (event) => {
+  window.addEventListener("drop", (event) => {
     curtain.hidden = true;
     if (!carriesFiles(event)) return;
     event.preventDefault();
     take(event.dataTransfer?.files ?? []);
   });
-  addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
+  window.addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
   input.addEventListener("change", () => {
     take(input.files ?? []);
     input.value = "";

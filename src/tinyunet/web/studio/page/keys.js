@@ -35,7 +35,7 @@ function takesItself(target, key) {
  */
 export function connectKeys(shortcuts, onSpace) {
   const table = new Map(shortcuts.flatMap((shortcut) => shortcut.keys.map((key) => [key, shortcut])));
-  addEventListener("keydown", (event) => {
+  window.addEventListener("keydown", (event) => {
     const key = nameOf(event);
     if (event.altKey || event.isComposing || takesItself(event.target, event.key)) return;
     if (key === " ") {
@@ -47,10 +47,10 @@ export function connectKeys(shortcuts, onSpace) {
     event.preventDefault();
     shortcut.run(key);
   });
-  addEventListener("keyup", (event) => {
+  window.addEventListener("keyup", (event) => {
     if (event.key === " ") onSpace(false);
   });
-  addEventListener("blur", () => onSpace(false));
+  window.addEventListener("blur", () => onSpace(false));
 }
 
 /**

@@ -241,10 +241,10 @@ settings.watch((now) => {
   if (state) open?.recolour(paletteOf(state.classes), now.outline);
   open?.showDoubt(now.showDoubt);
 });
-addEventListener("error", (event) => tell(`Something went wrong: ${inWords(event.error ?? event.message)}`, { error: true }));
-addEventListener("unhandledrejection", (event) => tell(`Something went wrong: ${inWords(event.reason)}`, { error: true }));
-addEventListener("pagehide", () => open?.end());
-addEventListener("beforeunload", (event) => {
+window.addEventListener("error", (event) => tell(`Something went wrong: ${inWords(event.error ?? event.message)}`, { error: true }));
+window.addEventListener("unhandledrejection", (event) => tell(`Something went wrong: ${inWords(event.reason)}`, { error: true }));
+window.addEventListener("pagehide", () => open?.end());
+window.addEventListener("beforeunload", (event) => {
   open?.end();
   if (outbox?.endangered) event.preventDefault();
 });

@@ -69,8 +69,8 @@ export function connectResults() {
   );
   menu.append(need, make("h3", {}, "Look and keep"), report, masks, make("h3", {}, "Take the model with you"), ...exports);
 
-  opener.addEventListener("click", () => open(menu.hidden));
-  addEventListener("pointerdown", (event) => {
+  opener.addEventListener("click", () => open(menu.hidden !== false));
+  window.addEventListener("pointerdown", (event) => {
     if (event.target instanceof Node && !menu.parentElement?.contains(event.target)) open(false);
   });
   menu.parentElement?.addEventListener("keydown", (event) => {

@@ -55,7 +55,7 @@ export class Stage {
     this.view.onMove.add(() => {
       write(byId("zoom-value", HTMLElement), `${Math.round(100 * this.view.scale)} %`);
       this.hover(this.pointer);
-      this.showLine(this.polygon.points);
+      if (this.polygon.points.length) this.showLine(this.polygon.points);
     });
     this.connectButtons();
     settings.watch((now, old) => {
@@ -144,6 +144,7 @@ export class Stage {
     this.pointer = place;
     const { size } = this;
     const { tool } = settings.value;
+    if (this.polygon.points.length) this.showLine(this.polygon.points);
     const shown = place !== null && this.open !== null && (tool === "brush" || tool === "eraser");
     this.cursor.hidden = !shown;
     if (!shown) return;
@@ -173,11 +174,12 @@ export class Stage {
     context.scale(view.ratio, view.ratio);
     context.lineJoin = "round";
     const places = points.map((point) => view.toCanvas(point));
+    const next = this.pointer ? [this.pointer] : [];
     for (const [colour, width] of /** @type {const} */ ([["#000a", 4], [this.colour, 2]])) {
       context.strokeStyle = colour;
       context.lineWidth = width;
       context.beginPath();
-      for (const { x, y } of places) context.lineTo(x, y);
+      for (const { x, y } of [...places, ...next]) context.lineTo(x, y);
       context.stroke();
     }
     context.fillStyle = "#fff";
