@@ -17,7 +17,7 @@ TESTS = ROOT / "tests"
 
 # Sources without a test file of their own: a package's docstring, and the entry point that tests/cli starts.
 UNTESTED = {"__init__.py", "__main__.py"}
-# Test files that mirror no source file: this one, those of several files, and the one that runs examples/.
+# Test files that mirror no source file: this one, those of several files or of JavaScript, and that of examples/.
 FREE_TESTS = {
     "test_bad_folders.py",
     "test_objects.py",
@@ -29,6 +29,8 @@ FREE_TESTS = {
     "test_benchmarks.py",
     "test_browser.py",
     "test_devices.py",
+    "web/studio/test_page.py",
+    "web/studio/test_page_modules.py",
 }
 
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core"}

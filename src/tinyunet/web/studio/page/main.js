@@ -128,6 +128,7 @@ function openImage(id) {
 /** @param {string} text */
 function showLoading(text) {
   const place = byId("loading", HTMLElement);
+  stage.canvas.setAttribute("aria-busy", String(text !== ""));
   place.hidden = !text;
   write(place, text);
 }
