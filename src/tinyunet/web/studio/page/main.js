@@ -47,7 +47,7 @@ function take(next) {
   const first = !state;
   state = next;
   outbox ??= outboxFor(next.folder);
-  outbox.setImages(next.images.map(({ id }) => id));
+  outbox.setImages(next.images);
   stage.classes = next.classes;
   document.title = `${next.folder} – tinyunet studio`;
   write(byId("folder", HTMLElement), next.folder);

@@ -9,11 +9,13 @@ import { decodeGray, encodeGray } from "./png.js";
 
 /** @typedef {import("./labels.js").Stroke} Stroke */
 /** @typedef {import("./labels.js").Rect} Rect */
+/** @typedef {import("./api.js").ImageInfo} ImageInfo */
 /**
  * @typedef {object} Parcel
  * @property {string} id
  * @property {string} folder - Which data set it belongs to: several may have been served from one address.
  * @property {string} image
+ * @property {string} looks - Name and size of the image: ids may come again in another folder of the same name.
  * @property {number} time
  * @property {Rect} rect
  * @property {Uint8Array<ArrayBuffer>} file - PNG.
@@ -49,8 +51,8 @@ export class Outbox {
     this.online = true;
     this.sending = false;
     this.lastTime = 0;
-    /** The images there are: strokes in others wait in IndexedDB until their image is back. @type {Set<string>} */
-    this.images = new Set();
+    /** The images there are, and their looks: strokes in others wait until those are back. @type {Map<string, string>} */
+    this.images = new Map();
     /** Why the server has not taken the first stroke yet. */
     this.detail = "";
     /** Whether IndexedDB takes strokes. */
@@ -95,7 +97,8 @@ export class Outbox {
     /** @type {Set<string>} */
     const images = new Set();
     for (const parcel of found) {
-      if (parcel.folder !== this.folder || known.has(parcel.id) || !this.images.has(parcel.image)) continue;
+      const here = parcel.folder === this.folder && this.images.get(parcel.image) === parcel.looks;
+      if (!here || known.has(parcel.id)) continue;
       const { values } = await decodeGray(parcel.file);
       this.queue.push({ parcel, stroke: { rect: parcel.rect, values } });
       images.add(parcel.image);
@@ -125,6 +128,7 @@ export class Outbox {
       id: randomId(),
       folder: this.folder,
       image,
+      looks: this.images.get(image) ?? "",
       time: this.lastTime,
       rect: stroke.rect,
       file: new Uint8Array(0),
@@ -141,10 +145,10 @@ export class Outbox {
     this.pump();
   }
 
-  /** @param {string[]} ids */
-  setImages(ids) {
-    const fresh = ids.some((id) => !this.images.has(id));
-    this.images = new Set(ids);
+  /** @param {ImageInfo[]} images */
+  setImages(images) {
+    const fresh = images.some(({ id }) => !this.images.has(id));
+    this.images = new Map(images.map(({ id, name, width, height }) => [id, `${name} ${width}x${height}`]));
     if (fresh) this.adopt();
   }
 
