@@ -36,7 +36,7 @@ MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "
 # Libraries whose name for `import` is not their name for `pip`.
 DISTRIBUTIONS = {"PIL": "pillow", "orbax": "orbax-checkpoint", "skimage": "scikit-image", "tomli_w": "tomli-w"}
 # What comes with another library, by whose version it is chosen; and what another one imports for us.
-BROUGHT = {"starlette"}
+BROUGHT = {"starlette", "pydantic", "markupsafe"}
 UNSEEN = {"python-multipart"}
 
 HEAVY = [
