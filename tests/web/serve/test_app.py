@@ -229,6 +229,18 @@ def test_a_client_that_leaves_is_not_computed_for(semantic, picture, monkeypatch
         assert left.wait(10)
 
 
+def test_a_client_that_leaves_while_it_sends_is_no_fault_of_ours(semantic, capfd):
+    with serving(semantic) as url:
+        port = int(url.split(":")[2].split("/")[0])
+        for kind in ("application/octet-stream", "multipart/form-data; boundary=b"):
+            head = f"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(f"{head}Content-Type: {kind}\r\nContent-Length: 500\r\n\r\n--b\r\n".encode())
+                time.sleep(0.1)
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    assert capfd.readouterr().err == ""
+
+
 def test_requests_that_are_not_http_leave_a_server_well(semantic, picture):
     host = f"Host: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
     with serving(semantic) as url:

@@ -223,3 +223,4 @@ async def _while_connected(request: Request, worker: Worker, compute: Any) -> An
     finally:
         for task in (computing, watching):
             task.cancel()
+        await asyncio.gather(computing, watching, return_exceptions=True)  # so that none is left that nobody looks at
