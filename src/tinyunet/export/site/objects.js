@@ -19,7 +19,8 @@
  * @returns {{ids: Int32Array, count: number}}
  */
 export function decodeObjects(core, foreground, height, width, rule) {
-  const inside = Uint8Array.from(foreground, (p) => Number(p >= rule.foreground_probability));
+  const least = Math.fround(rule.foreground_probability); // probabilities are float32, and so are these bounds
+  const inside = Uint8Array.from(foreground, (p) => Number(p >= least));
   const seeds = findSeeds(core, inside, height, width, rule);
   const pieces = label(inside, height, width);
   const pieceOf = new Int32Array(seeds.count + 1);
@@ -47,8 +48,11 @@ export function decodeObjects(core, foreground, height, width, rule) {
  * @param {ObjectRule} rule
  */
 function findSeeds(core, inside, height, width, rule) {
-  /** @param {number} least */
-  const above = (least) => label(core.map((p, i) => Number(p >= least && inside[i] > 0)), height, width);
+  /** @param {number} bound */
+  const above = (bound) => {
+    const least = Math.fround(bound);
+    return label(core.map((p, i) => Number(p >= least && inside[i] > 0)), height, width);
+  };
   const seeds = keepLarge(above(rule.core_probability), rule.smallest_seed_px);
   if (rule.split_probability <= rule.core_probability) return seeds;
   const parts = keepLarge(above(rule.split_probability), rule.smallest_seed_px);
@@ -131,47 +135,41 @@ function grow(core, seeds, mask, width) {
     (pixel >= core.length - width || seeds[pixel + width] > 0) &&
     (x === 0 || seeds[pixel - 1] > 0) &&
     (x === width - 1 || seeds[pixel + 1] > 0);
-  const queue = new Queue(core);
+  const queue = new Queue(core.length); // every pixel waits once at most
   for (let pixel = 0; pixel < core.length; pixel++) {
     // The inner pixels of seeds, most of them, have nothing to grow into.
-    if (seeds[pixel] > 0 && !surrounded(pixel, pixel % width)) queue.push(pixel, 0);
+    if (seeds[pixel] > 0 && !surrounded(pixel, pixel % width)) queue.push(pixel, -core[pixel], 0);
   }
   let age = 0;
   while (queue.size > 0) {
-    const pixel = queue.pop();
+    const [pixel, height] = queue.pop();
     const x = pixel % width;
     for (let side = 0; side < 4; side++) {
       if ((side === 1 && x === 0) || (side === 2 && x === width - 1)) continue;
       const neighbour = pixel + (side === 0 ? -width : side === 1 ? -1 : side === 2 ? 1 : width);
       if (neighbour < 0 || neighbour >= core.length || !mask[neighbour] || out[neighbour]) continue;
       out[neighbour] = out[pixel];
-      queue.push(neighbour, ++age);
+      queue.push(neighbour, Math.max(height, -core[neighbour]), ++age); // water does not fall again
     }
   }
   return out;
 }
 
-/** Pixels, of which the one with the most probable core comes first, then the one that has waited longest. */
+/** Pixels, of which the one that is flooded first comes first, and of equal ones that which has waited longest. */
 class Queue {
-  /** @param {Float32Array} core */
-  constructor(core) {
-    this.core = core;
+  /** @param {number} most Pixels that may wait. */
+  constructor(most) {
     this.size = 0;
-    this.pixels = new Int32Array(1024);
-    this.ages = new Int32Array(1024);
+    this.pixels = new Int32Array(most);
+    this.ages = new Int32Array(most);
+    this.heights = new Float32Array(most);
   }
 
-  /** @param {number} pixel @param {number} age */
-  push(pixel, age) {
-    if (this.size === this.pixels.length) {
-      for (const name of /** @type {const} */ (["pixels", "ages"])) {
-        const longer = new Int32Array(2 * this.size);
-        longer.set(this[name]);
-        this[name] = longer;
-      }
-    }
+  /** @param {number} pixel @param {number} height @param {number} age */
+  push(pixel, height, age) {
     let child = this.size++;
     this.pixels[child] = pixel;
+    this.heights[child] = height;
     this.ages[child] = age;
     while (child > 0) {
       const parent = (child - 1) >> 1;
@@ -181,8 +179,9 @@ class Queue {
     }
   }
 
+  /** The first pixel, and how high the water stood there. */
   pop() {
-    const first = this.pixels[0];
+    const first = [this.pixels[0], this.heights[0]];
     this.size -= 1;
     this.swap(0, this.size);
     for (let parent = 0; ; ) {
@@ -198,14 +197,15 @@ class Queue {
 
   /** @param {number} i @param {number} j */
   before(i, j) {
-    const [a, b] = [this.core[this.pixels[i]], this.core[this.pixels[j]]];
-    return a !== b ? a > b : this.ages[i] < this.ages[j];
+    const { heights, ages } = this;
+    return heights[i] !== heights[j] ? heights[i] < heights[j] : ages[i] < ages[j];
   }
 
   /** @param {number} i @param {number} j */
   swap(i, j) {
-    const { pixels, ages } = this;
+    const { pixels, heights, ages } = this;
     [pixels[i], pixels[j]] = [pixels[j], pixels[i]];
+    [heights[i], heights[j]] = [heights[j], heights[i]];
     [ages[i], ages[j]] = [ages[j], ages[i]];
   }
 }
