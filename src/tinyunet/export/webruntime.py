@@ -129,15 +129,17 @@ def _from_npm(npm: str) -> dict[str, bytes]:
             done = subprocess.run(
                 command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S, check=False
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise DataError(f"npm does not fetch onnxruntime-web: {error}.") from None
+        except subprocess.TimeoutExpired:
+            raise DataError(f"npm does not fetch onnxruntime-web: it took more than {PATIENCE_S} s.") from None
+        except OSError as error:
+            raise DataError(f"npm cannot be started: {error.strerror}.") from None
         found = list(Path(folder).glob("*.tgz"))
         if done.returncode or len(found) != 1:
             raise DataError(f"npm does not fetch onnxruntime-web (exit status {done.returncode}).")
-        return unpack(found[0].read_bytes())
+        return unpack(found[0].read_bytes(), wanted=PACKAGE)
 
 
-def unpack(package: bytes, *, wanted: str = PACKAGE) -> dict[str, bytes]:
+def unpack(package: bytes, *, wanted: str) -> dict[str, bytes]:
     """The files that a page needs of the npm package.
 
     Args:

@@ -154,6 +154,7 @@ def _web(path: Path, run: Run, label: Label) -> Exported:
         objects=run.config.objects if run.finds_objects else None,
         licence=label.licence,
     )
+    path.mkdir(exist_ok=True)
     write_webpage(path, pipeline_of(run, licence=label.licence), page, label.runtime or WebRuntime(""))
     compute = _by_onnx((path / MODEL).read_bytes())
     by_page = run.normalisation.kind == "image"

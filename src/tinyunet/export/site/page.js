@@ -23,6 +23,7 @@ const view = {
   file: element("file", HTMLInputElement),
   progress: element("progress", HTMLProgressElement),
   result: element("result", HTMLElement),
+  stage: element("stage", HTMLElement),
   image: element("image", HTMLCanvasElement),
   overlay: element("overlay", HTMLCanvasElement),
   caption: element("caption", HTMLElement),
@@ -100,6 +101,7 @@ function hear(message) {
       return say(`${name}: ${message.text}`, true);
     case "image":
       draw(view.image, message.shown);
+      fit(message.shown);
       view.overlay.getContext("2d")?.clearRect(0, 0, view.overlay.width, view.overlay.height);
       view.caption.textContent = `${name}, ${message.width} × ${message.height} pixels`;
       view.legend.replaceChildren();
@@ -135,6 +137,15 @@ function draw(canvas, shown) {
   canvas.width = shown.width;
   canvas.height = shown.height;
   canvas.getContext("2d")?.putImageData(shown, 0, 0);
+}
+
+/**
+ * Shows an image as large as the window lets it, but a small one not as a few large squares.
+ * @param {ImageData} shown
+ */
+function fit({ width, height }) {
+  view.stage.style.maxWidth = `min(${8 * width}px, ${(75 * width) / height}vh)`;
+  view.stage.classList.toggle("small", width < 600);
 }
 
 /** @param {number[]} counts Pixels of each class. */
