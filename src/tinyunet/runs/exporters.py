@@ -18,6 +18,7 @@ from tinyunet.export.onnxfile import open_onnx, write_onnx
 from tinyunet.export.stablehlo import open_stablehlo, write_stablehlo
 from tinyunet.export.webpage import MODEL, Page, write_webpage
 from tinyunet.export.webruntime import WebRuntime
+from tinyunet.runs.build import build_tiles
 from tinyunet.runs.parity import Exported, Whole, telling_images
 from tinyunet.runs.pipeline import pipeline_of
 from tinyunet.runs.run import Run, load
@@ -150,7 +151,7 @@ def _web(path: Path, run: Run, label: Label) -> Exported:
     page = Page(
         name=label.name,
         labelling=run.labelling,
-        tiles=run.tiles,
+        tiles=build_tiles(run.config.model, run.config.patch, large=True),  # of these less is thrown away
         objects=run.config.objects if run.finds_objects else None,
         licence=label.licence,
     )
