@@ -29,6 +29,7 @@ FREE_TESTS = {
     "test_benchmarks.py",
     "test_browser.py",
     "test_devices.py",
+    "test_webpage.py",
 }
 
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core"}

@@ -8,8 +8,9 @@ import time
 
 import httpx
 import pytest
-from reference.untrained import untrained_run
+from reference.untrained import CLASSES, untrained_run
 
+from tinyunet.data.labelling import Labelling
 from tinyunet.runs.run import load
 from tinyunet.web.guard import LOOPBACK, Guard, GuardConfig
 from tinyunet.web.launch import listen
@@ -30,7 +31,7 @@ def semantic_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def objects_run(tmp_path_factory):
     """The folder of a run that tells objects apart."""
-    return untrained_run(tmp_path_factory.mktemp("objects") / "run", task="instances").path
+    return untrained_run(tmp_path_factory.mktemp("objects") / "run", labelling=Labelling("instances", CLASSES)).path
 
 
 @pytest.fixture(scope="session")
