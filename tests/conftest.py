@@ -15,7 +15,7 @@ import pytest
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
-pytest_plugins = ("browser",)
+pytest_plugins = ("browser", "reference.served")
 
 REAL_DATA_SETS = ("isbi2012", "nuclei")
 

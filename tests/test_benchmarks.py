@@ -27,6 +27,7 @@ from benchmarks import (
     objects,
     real,
     seams,
+    serving,
     start,
     step,
     streaming,
@@ -607,6 +608,19 @@ def test_seams(tmp_path, capsys):
     run_ = load_run_of_cells(tmp_path)
     seams.main(["--data", str(tmp_path / "cells"), "--run", str(run_), "--side", "2", "--markdown"])
     assert "| objects across seams | " in capsys.readouterr().out
+
+
+def test_serving(semantic_run, tmp_path, capsys):
+    image, _ = tiny.picture(0)
+    tiny.save(tmp_path / "images" / "a.png", image)
+    few = ["--clients", "2", "--seconds", "0.5", "--malformed", "30", "--json", str(tmp_path / "found.json")]
+    serving.main(["--run", str(semantic_run), "--images", str(tmp_path / "images"), *few])
+    out = capsys.readouterr().out
+    assert "gives the same bytes as before" in out
+    found = json.loads((tmp_path / "found.json").read_text())["raw"]
+    assert list(found["statuses"]) == ["200"]
+    assert sum(found["malformed"].values()) == 30
+    assert not [status for status in found["malformed"] if status.startswith("5")]
 
 
 def load_run_of_cells(root):

@@ -31,6 +31,7 @@ FREE_TESTS = {
     "test_devices.py",
     "web/studio/test_page.py",
     "web/studio/test_page_modules.py",
+    "test_webpage.py",
 }
 
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core"}
@@ -38,7 +39,7 @@ MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "
 # Libraries whose name for `import` is not their name for `pip`.
 DISTRIBUTIONS = {"PIL": "pillow", "orbax": "orbax-checkpoint", "skimage": "scikit-image", "tomli_w": "tomli-w"}
 # What comes with another library, by whose version it is chosen; and what another one imports for us.
-BROUGHT = {"starlette"}
+BROUGHT = {"starlette", "pydantic", "markupsafe"}
 UNSEEN = {"python-multipart"}
 
 HEAVY = [

@@ -50,13 +50,15 @@ def run(arguments: argparse.Namespace) -> None:
     from tinyunet.cli.extra import WEB, needs_extra
     from tinyunet.errors import ConfigError
 
-    for name, least in (("max_upload", 0), ("max_pixels", 1), ("queue", 0), ("timeout", 0)):
-        value = getattr(arguments, name)
-        if not value >= least or (least == 0 and name != "queue" and value == 0) or value > 2**40:
+    for name, fits, rule in (
+        ("max_upload", 0 < arguments.max_upload < 2**20, "above 0"),
+        ("max_pixels", arguments.max_pixels >= 1, "at least 1"),
+        ("queue", arguments.queue >= 0, "at least 0"),
+        ("timeout", 0 < arguments.timeout < 2**31, "above 0"),
+    ):
+        if not fits:
             option = f"--{name.replace('_', '-')}"
-            raise ConfigError(
-                f"`{option}` must be {'at least' if least or name == 'queue' else 'above'} {least}, got {value}."
-            )
+            raise ConfigError(f"`{option}` must be {rule}, got {getattr(arguments, name)}.")
     with needs_extra("web", WEB, what="`tinyunet serve`"):
         importlib.import_module("python_multipart")  # which FastAPI looks for only when a form arrives
         from tinyunet.web.launch import address, is_loopback, listen, names

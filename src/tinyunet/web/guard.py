@@ -308,7 +308,7 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
-async def _discard(receive: Receive, *, most: int, seconds: float = 5.0) -> None:
+async def _discard(receive: Receive, *, most: int, seconds: float = 2.0) -> None:
     """Reads and forgets a body, unless it is far too long: many clients look for an answer only once all is sent."""
     seen = 0
     try:

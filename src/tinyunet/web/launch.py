@@ -1,6 +1,7 @@
 """Starting a server: the port first, then what takes time, then the address on stdout; Ctrl-C ends it well."""
 
 import errno
+import logging
 import os
 import socket
 import threading
@@ -128,6 +129,7 @@ def run(app: App, listening: socket.socket, *, browse: str | None = None, patien
         timeout_keep_alive=15,
         timeout_graceful_shutdown=max(1, round(patience)),
     )
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it would warn of every damaged form
     if browse is not None:
         threading.Thread(target=webbrowser.open, args=(browse,), daemon=True).start()
     try:

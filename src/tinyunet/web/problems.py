@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from tinyunet.errors import TinyUNetError
 from tinyunet.web.uploads import UploadError
@@ -34,6 +35,9 @@ def answer_problems(app: FastAPI) -> None:
     async def of_user(request: Request, error: TinyUNetError) -> JSONResponse:
         return JSONResponse({"detail": one_line(str(error))}, 422)
 
+    async def of_leaving(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return JSONResponse({"detail": "The client has gone."}, 400)
+
     async def of_ours(request: Request, error: Exception) -> JSONResponse:
         detail = f"internal error: {type(error).__name__}. The server's terminal has more; please report it."
         return JSONResponse({"detail": detail}, 500)
@@ -42,6 +46,7 @@ def answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, of_parameters)  # type: ignore[arg-type]
     app.add_exception_handler(UploadError, of_upload)  # type: ignore[arg-type]
     app.add_exception_handler(TinyUNetError, of_user)  # type: ignore[arg-type]
+    app.add_exception_handler(ClientDisconnect, of_leaving)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, of_ours)
 
 

@@ -96,7 +96,7 @@ def read_upload(content: bytes, limits: UploadLimits | None = None) -> Upload:
         tinyunet.web.uploads.UploadError: The upload is no PNG, JPEG, BMP, TIFF or NumPy file, whatever its name says.
     """
     with stored_upload(content, limits) as (path, header):
-        with explained_upload(path):
+        with _explained(path):
             image = read_image(path)
         return Upload(image, header, path.suffix)
 
@@ -150,7 +150,7 @@ def examine(path: Path, limits: UploadLimits) -> Header:
     Raises:
         UploadError: It is damaged, of a kind that is not read, or would become too large.
     """
-    with explained_upload(path):
+    with _explained(path):
         if path.suffix == ".tif":
             _check_pages(path)
         header = read_header(path)
@@ -225,22 +225,29 @@ def _grows_beyond(data: bytes, most: int, *, deflate: bool) -> bool:
     return grown > most
 
 
-@contextmanager
-def explained_upload(path: Path) -> Iterator[None]:
-    """Turns what our readers say of a file into what is wrong with the upload.
+def refusal(error: DataError, path: Path) -> str:
+    """What an error says, in one line, of an upload instead of the file it was put into.
 
     Args:
+        error: Of our readers or our predictions.
         path: The file, whose name does not appear.
 
-    Raises:
-        UploadError: What went wrong.
+    Example:
+        >>> refusal(DataError("/tmp/x/image.png is empty.", "And more."), Path("/tmp/x/image.png"))
+        'The upload is empty.'
     """
+    first, *_ = error.problems
+    return first.replace(str(path), "The upload")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns what our readers say of a file into what is wrong with the upload."""
     try:
         yield
     except UploadError:
         raise
     except DataError as error:
-        first, *_ = error.problems
-        raise UploadError(422, f"The upload {first.removeprefix(str(path)).strip()}") from None
+        raise UploadError(422, refusal(error, path)) from None
     except Exception as error:  # a hostile file may meet any exception there is
         raise UploadError(422, f"The upload is damaged: {type(error).__name__}. Copy or export it again.") from None

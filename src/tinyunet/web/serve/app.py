@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
@@ -66,8 +66,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         "headers": {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
     },
 }
-_ANYWHERE = {status: _PROBLEMS[status] for status in (400, 401, 403, 405, 422)}
+_ANYWHERE: dict[int | str, dict[str, Any]] = {status: _PROBLEMS[status] for status in (400, 401, 403, 405)}
 
+_TEXT = {"schema": {"type": "string"}}
 _BODY = {
     "required": True,
     "content": {
@@ -111,6 +112,7 @@ def create_app(run: Run, *, limits: UploadLimits | None = None, most_waiting: in
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        worker.open()
         yield
         await asyncio.to_thread(worker.close)
 
@@ -121,6 +123,7 @@ def create_app(run: Run, *, limits: UploadLimits | None = None, most_waiting: in
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
         responses=_ANYWHERE,
         dependencies=[Depends(HTTPBearer(auto_error=False, description="The token that the command printed."))],
@@ -164,12 +167,12 @@ def create_app(run: Run, *, limits: UploadLimits | None = None, most_waiting: in
             headers["X-Tinyunet-Notes"] = " ".join(found.notes).encode("ascii", "replace").decode()
         return Response(found.content, media_type=found.content_type, headers=headers)
 
-    @app.get("/api/model", summary="What the network is", response_class=JSONResponse)
+    @app.get("/api/model", summary="What the network is", response_description="In plain values.")
     async def model() -> dict[str, Any]:
         """Its task, classes and colours, the channels of its images, and the limits of the server."""
         return about
 
-    @app.get("/healthz", summary="Whether the server takes requests")
+    @app.get("/healthz", summary="Whether the server takes requests", response_description="It does.")
     async def healthz() -> Health:
         """Wants no token."""
         return Health(status="ok")
@@ -177,8 +180,8 @@ def create_app(run: Run, *, limits: UploadLimits | None = None, most_waiting: in
     @app.get(
         "/metrics",
         summary="Counts and times",
-        response_class=PlainTextResponse,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        response_class=Response,
+        responses={200: {"description": "A line for each value.", "content": {"text/plain": _TEXT}}},
     )
     async def of_metrics() -> Response:
         """In the text format of Prometheus."""
@@ -220,3 +223,4 @@ async def _while_connected(request: Request, worker: Worker, compute: Any) -> An
     finally:
         for task in (computing, watching):
             task.cancel()
+        await asyncio.gather(computing, watching, return_exceptions=True)  # so that none is left that nobody looks at

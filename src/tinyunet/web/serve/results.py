@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 
 from tinyunet.data.header import Header
+from tinyunet.errors import DataError
 from tinyunet.prediction.predict import Progress
 from tinyunet.runs.predict import RECORD, Job, PredictOptions, predict_files, write_record
 from tinyunet.runs.run import Run
 from tinyunet.web.problems import one_line
 from tinyunet.web.serve.view import view_files
-from tinyunet.web.uploads import UploadError, UploadLimits, explained_upload, stored_upload
+from tinyunet.web.uploads import UploadError, UploadLimits, refusal, stored_upload
 
 Result = Literal["labels", "probabilities", "overlay", "uncertainty", "objects", "objects.json", "all", "view"]
 
@@ -89,8 +90,10 @@ def answer(
             uncertainty=result in ("uncertainty", "all"),
             tta=tta,
         )
-        with explained_upload(path):
+        try:
             notes = predict_files(run, [job], options, progress=progress, quiet=True)
+        except DataError as error:
+            raise UploadError(422, refusal(error, path)) from None
         found = _written(job, header)
         said = tuple(one_line(note.replace(str(path), "The upload")) for note in notes)
         pixels = int(np.prod(header.shape))

@@ -35,16 +35,19 @@ def view_files(run: Run, job: Job, written: Mapping[str, bytes], notes: Sequence
     if run.finds_objects:
         labels_name = next(name for name in files if name.startswith("labels"))
         labels = read_image(job.labels.with_name(labels_name))[..., 0].astype(np.int32)
-        colors, plain = object_colors(int(labels.max())), 0
         count = int(labels.max())
+        colors, plain = object_colors(count), 0
     else:
         labels, colors, plain = run.decide(scores), run.labelling.colors, plain_class(run)
         count = None
+    shown = tints(colors, background=plain)
     about = {
         "height": image.shape[0],
         "width": image.shape[1],
         "probabilities": list(run.classes),
         "objects": count,
+        "colors": None if run.finds_objects else list(shown),
+        "plain": plain,
         "shares": None if run.finds_objects else _shares(run, labels),
         "notes": list(notes),
     }
@@ -52,14 +55,14 @@ def view_files(run: Run, job: Job, written: Mapping[str, bytes], notes: Sequence
     return {
         "view.json": json.dumps(about).encode(),
         "picture.png": png(to_display(image)),
-        "tint.png": png(tint(labels, tints(colors, background=plain), plain=plain)),
+        "tint.png": png(tint(labels, shown, plain=plain)),
         **{name: png(picture) for name, picture in pictures.items()},
         **files,
     }
 
 
 def tint(labels: Integer[np.ndarray, "h w"], colors: Sequence[str], *, plain: int) -> UInt8[np.ndarray, "h w 4"]:
-    """Labels in their colours: borders in full, what they enclose half transparent, what is plain not at all.
+    """Labels in their colours: borders in full, what they enclose partly transparent, what is plain not at all.
 
     Args:
         labels: Ids of classes or objects.
@@ -68,9 +71,9 @@ def tint(labels: Integer[np.ndarray, "h w"], colors: Sequence[str], *, plain: in
 
     Example:
         >>> tint(np.array([[0, 1, 1]]), ["#000000", "#ff8000"], plain=0)[0].tolist()
-        [[0, 0, 0, 0], [255, 128, 0, 255], [255, 128, 0, 140]]
+        [[0, 0, 0, 0], [255, 128, 0, 255], [255, 128, 0, 160]]
     """
-    palette = np.array([[*bytes.fromhex(color[1:]), 140] for color in colors], np.uint8)
+    palette = np.array([[*bytes.fromhex(color[1:]), 160] for color in colors], np.uint8)
     picture = palette[labels]
     picture[outline(labels), 3] = 255
     picture[labels == plain] = 0

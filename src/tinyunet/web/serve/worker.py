@@ -50,10 +50,14 @@ class Worker:
         self.most_waiting = most_waiting
         self.seconds = seconds
         self.inside = 0
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._tasks: set[Task] = set()
-        self._closed = False
         self._usual_seconds = 1.0
+        self.open()
+
+    def open(self) -> None:
+        """Takes requests, as it does from the beginning; again after `close`."""
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._closed = False
 
     @contextmanager
     def place(self) -> Iterator[None]:
