@@ -3,7 +3,7 @@
 import threading
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 UNPAINTED = 255
 """What a pixel holds that nobody has painted."""
@@ -99,9 +99,12 @@ class Canvas:
             if self._labels is None:
                 self._labels = np.full(self.shape, UNPAINTED, np.uint8)
             below = self._labels[top : top + height, left : left + width]
-            np.copyto(below, stroke, where=stroke != UNCHANGED)
+            new = stroke != UNCHANGED
+            np.copyto(below, stroke, where=new)
             self._count(blocks)
-            self.painted_at[blocks] = now
+            # Blocks do not begin where the stroke does: the first of them reaches out above and to the left.
+            aside = np.pad(new, ((top % BLOCK, 0), (left % BLOCK, 0)))
+            self.painted_at[blocks][_blockwise(aside) > 0] = now
             self.revision += 1
 
     def _count(self, blocks: tuple[slice, slice]) -> None:
@@ -117,5 +120,10 @@ class Canvas:
             self.counts = np.concatenate([self.counts, np.zeros((missing, *self.counts.shape[1:]), np.int32)])
         self.counts[:, blocks[0], blocks[1]] = 0
         for k in present:
-            sums = np.add.reduceat(labels == k, np.arange(0, labels.shape[0], BLOCK), axis=0, dtype=np.int32)
-            self.counts[k, blocks[0], blocks[1]] = np.add.reduceat(sums, np.arange(0, labels.shape[1], BLOCK), axis=1)
+            self.counts[k, blocks[0], blocks[1]] = _blockwise(labels == k)
+
+
+def _blockwise(pixels: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "by bx"]:
+    """How many pixels of each block are true."""
+    rows = np.add.reduceat(pixels, np.arange(0, pixels.shape[0], BLOCK), axis=0, dtype=np.int32)
+    return np.add.reduceat(rows, np.arange(0, pixels.shape[1], BLOCK), axis=1)

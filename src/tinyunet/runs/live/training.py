@@ -31,6 +31,9 @@ State = Literal["waiting", "compiling", "training", "paused", "failed"]
 SAVE_SECONDS = 15.0
 """So often what was learnt is written down."""
 
+USUAL_SHAPE = (512, 512)
+"""For images of this size, what predicts is compiled before there are any."""
+
 OTHERS_SHARE = 0.2
 """Share of the time that goes into predicting images which nobody looks at."""
 
@@ -260,15 +263,18 @@ class LiveTraining:
         self._network = network = Network(
             self.config, channels=channels, classes=classes, start=start, step=self.status.step
         )
-        network.warm()
-        # What there is to predict needs programs of its own, which are compiled now rather than under the first paint.
-        sizes = {picture.shape: picture.name for picture in self.gallery.pictures}
-        for name in list(sizes.values())[:4]:
-            network.predict(self.gallery.prepared(name))
-        if not sizes:
-            network.predict(np.zeros((512, 512, channels), np.float32))
-        if start is not None:
+        if start is not None:  # what was learnt before is shown at once
             self._publish(network, loss=None)
+            self._show_some(network, 1.0)
+            self._say("compiling", "Compiling the training: a few seconds, once.")
+        network.warm()
+        if start is None:
+            # Predicting needs programs of its own, which are compiled now rather than under the first paint.
+            sizes = {picture.shape: picture.name for picture in self.gallery.pictures}
+            for name in list(sizes.values())[:4]:
+                network.predict(self.gallery.prepared(name))
+            if not sizes:
+                network.predict(np.zeros((*USUAL_SHAPE, channels), np.float32))
         return network
 
     def _missing(self) -> str | None:
