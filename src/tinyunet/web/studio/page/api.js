@@ -56,6 +56,13 @@ export class Unreachable extends Error {
   }
 }
 
+/**
+ * Whether the same may succeed later.
+ *
+ * @param {unknown} error
+ */
+export const isPassing = (error) => error instanceof Unreachable || (error instanceof Refusal && error.passing);
+
 /** @param {unknown} error */
 export const inWords = (error) => (error instanceof Error ? error.message : String(error));
 

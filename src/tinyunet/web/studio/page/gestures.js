@@ -4,13 +4,16 @@
 /** @typedef {import("./shapes.js").Point} Point */
 /**
  * @typedef {object} Pen - What follows the pointer that paints; places are in the image.
- * @property {(point: Point, pressure: number) => void} down
+ * @property {(point: Point, pressure: number, erasing: boolean) => void} down
  * @property {(point: Point, pressure: number) => void} move
  * @property {() => void} up
  * @property {() => void} cancel
  * @property {(place: Point | null) => void} hover - Where the pointer is on the canvas.
  * @property {() => void} seen - A pen was used, which feels pressure.
  */
+
+/** Buttons of mouse and pen that erase: the right one, and the other end of some pens. */
+const ERASING = [2, 5];
 
 /**
  * @param {View} view
@@ -60,12 +63,12 @@ export function listen(view, pen) {
       painting = panning = null;
     } else if (touching.size > 1) {
       return;
-    } else if (spaceDown || event.button > 0 || (event.pointerType === "touch" && penSeen)) {
+    } else if (spaceDown || event.button === 1 || (event.pointerType === "touch" && penSeen)) {
       panning = event.pointerId;
       canvas.classList.add("panning");
     } else {
       painting = event.pointerId;
-      pen.down(view.toImage(place), pressureOf(event));
+      pen.down(view.toImage(place), pressureOf(event), ERASING.includes(event.button));
     }
     pen.hover(event.pointerType === "touch" ? null : place);
   });

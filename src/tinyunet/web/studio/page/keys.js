@@ -67,6 +67,7 @@ export function connectHelp(shortcuts) {
   });
   const pointer = [
     { label: ["Wheel"], about: "zoom (or pinch)" },
+    { label: ["right button"], about: "erase (or the other end of a pen)" },
     { label: ["Space", "drag"], about: "move the picture (or middle button, two fingers)" },
   ];
   const list = make("dl", { class: "keys" });

@@ -234,7 +234,6 @@ connectKeys(shortcuts, (held) => stage.gestures.hold(held));
 
 link.watch((now) => {
   outbox?.setOnline(now === "open" || now === "connecting");
-  if (now === "open" && open?.loading.value) open.load();
   showSaved();
   showSteps();
 });

@@ -33,7 +33,8 @@ export function tell(text, { error = false, action } = {}) {
   notice.append(close);
   place.append(notice);
   while (place.children.length > MOST) place.firstElementChild?.remove();
-  if (!error) setTimeout(() => notice.remove(), 1000 * SECONDS);
+  const seconds = action ? 3 * SECONDS : SECONDS;
+  if (!error) setTimeout(() => notice.remove(), 1000 * seconds);
 }
 
 /** @param {unknown} error */

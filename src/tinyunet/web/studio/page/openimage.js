@@ -1,6 +1,6 @@
 /** The image that is open: its pictures, its labels, and how these agree with the server's. */
 
-import { Refusal, Unreachable, imagePath, inWords, numbered, request } from "./api.js";
+import { Refusal, Unreachable, imagePath, inWords, isPassing, numbered, request } from "./api.js";
 import { Cell } from "./cell.js";
 import { decode, release } from "./decoder.js";
 import { History } from "./history.js";
@@ -16,6 +16,8 @@ import { word } from "./palette.js";
 /** @typedef {import("./decoding.js").Picture} Picture */
 /** @typedef {import("./png.js").GrayImage} GrayImage */
 
+/** Milliseconds until what failed is tried again. */
+const AGAIN = 1000;
 const DOUBT_COLOUR = word("#ff4fd8");
 
 export class OpenImage {
@@ -76,13 +78,14 @@ export class OpenImage {
     return this.info.id;
   }
 
-  /** Loads everything; what fails because the server is away is tried again at the next call. */
+  /** Loads everything; what fails because the server is away or busy is tried again. */
   async load() {
-    const parts = await Promise.allSettled([this.loadImage(), this.refresh()]);
+    const parts = await Promise.allSettled([this.loadImage(), this.labels ? null : this.refresh()]);
     if (this.closed) return;
-    const failed = parts.find((part) => part.status === "rejected");
-    this.loading.set(failed ? inWords(failed.reason) : "");
+    const failed = parts.find((part) => part.status === "rejected")?.reason;
+    this.loading.set(failed ? inWords(failed) : "");
     this.update(this.info);
+    if (isPassing(failed)) setTimeout(() => this.closed || this.load(), AGAIN);
   }
 
   async loadImage() {

@@ -4,7 +4,7 @@
  */
 
 import { Cell } from "./cell.js";
-import { Refusal, Unreachable, imagePath, inWords, request } from "./api.js";
+import { Refusal, imagePath, inWords, isPassing, request } from "./api.js";
 import { decodeGray, encodeGray } from "./png.js";
 
 /** @typedef {import("./labels.js").Stroke} Stroke */
@@ -174,7 +174,7 @@ export class Outbox {
         pause = 500;
         this.onSaved(parcel.image, stroke, revision);
       } catch (error) {
-        if (error instanceof Unreachable || (error instanceof Refusal && error.passing)) {
+        if (isPassing(error)) {
           this.detail = inWords(error);
           this.report();
           await new Promise((resolve) => setTimeout(resolve, pause));

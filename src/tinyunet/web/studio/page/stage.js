@@ -39,14 +39,19 @@ export class Stage {
         if (share > MUCH) tell(`That filled ${Math.round(100 * share)} % of the image.`, { action: this.undoAction });
       }),
     };
+    /** The tool of the stroke that is being made. */
+    this.held = this.tool;
     this.gestures = listen(this.view, {
-      down: (point, pressure) => this.open && this.tool.down(this.open, point, this.felt(pressure)),
-      move: (point, pressure) => this.open && this.tool.move(this.open, point, this.felt(pressure)),
+      down: (point, pressure, erasing) => {
+        this.held = erasing ? this.tools.eraser : this.tool;
+        if (this.open) this.held.down(this.open, point, this.felt(pressure));
+      },
+      move: (point, pressure) => this.open && this.held.move(this.open, point, this.felt(pressure)),
       up: () => {
-        if (this.open) this.tool.up(this.open);
+        if (this.open) this.held.up(this.open);
         this.onStroke();
       },
-      cancel: () => this.tool.cancel(),
+      cancel: () => this.held.cancel(),
       hover: (place) => this.hover(place),
       seen: () => {
         byId("pressure-option", HTMLElement).hidden = false;
