@@ -20,6 +20,7 @@ import { union } from "./labels.js";
 
 const MOST_ZOOM = 64;
 const MARGIN = 16;
+const NUDGE = 1 / 64;
 
 export class View {
   /**
@@ -178,7 +179,8 @@ export class View {
     const { context, canvas } = this;
     const scale = this.scale * this.ratio;
     const whole = this.place({ x: 0, y: 0, width: scene.width, height: scene.height });
-    context.imageSmoothingEnabled = scale < 1;
+    // Where the centre of a pixel of the screen lies between two of the image, drawing a part would choose the other one.
+    context.translate(NUDGE, NUDGE);
     for (const { picture, opacity } of scene.pictures) {
       if (!picture || !opacity) continue;
       const level = Math.min(picture.levels.length - 1, Math.max(0, Math.floor(Math.log2(1 / scale))));
