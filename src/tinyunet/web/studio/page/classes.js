@@ -90,17 +90,26 @@ function formOf(info) {
   form.addEventListener("keydown", (event) => {
     if (event.key === "Escape") edited(null);
   });
+  form.addEventListener("focusout", (event) => {
+    // Whoever turns away without having changed anything needs no form.
+    const inside = event.relatedTarget instanceof Node && form.contains(event.relatedTarget);
+    const untouched = name.value.trim() === info.name && color.value === info.color;
+    if (!inside && untouched && document.hasFocus() && editing === info.id) edited(null, false);
+  });
   return make("li", {}, form);
 }
 
-/** @param {number | null} id */
-function edited(id) {
+/**
+ * @param {number | null} id
+ * @param {boolean} [focus] - Whether the class that was edited is to have the focus afterwards.
+ */
+function edited(id, focus = true) {
   const back = editing;
   editing = id;
   shown = "";
   showClasses(known);
   const radio = byId("classes", HTMLElement).querySelector(`input[value="${back}"]`);
-  if (id === null && radio instanceof HTMLElement) radio.focus();
+  if (focus && id === null && radio instanceof HTMLElement) radio.focus();
 }
 
 /**

@@ -65,7 +65,6 @@ export function write(element, text) {
  */
 export function percent(share) {
   const value = 100 * share;
-  if (value === 0) return "0 %";
-  if (value < 0.1) return "< 0.1 %";
-  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} %`;
+  const text = value > 0 && value < 0.1 ? "<\u00a00.1" : value < 9.95 ? value.toFixed(1) : String(Math.round(value));
+  return `${text}\u00a0%`;
 }

@@ -36,7 +36,7 @@ export function showTraining(now) {
   const detail = byId("training-detail", HTMLElement);
   detail.dataset.state = now.state;
   write(detail, now.detail);
-  write(byId("training-run", HTMLElement), ["paused", "failed"].includes(now.state) ? "Go on" : "Pause");
+  write(byId("training-run", HTMLElement), ["paused", "failed"].includes(now.state) ? "Play" : "Pause");
   const facts = [
     ["Steps", now.step.toLocaleString("en")],
     ["Time", duration(now.seconds)],
