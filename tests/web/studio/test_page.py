@@ -423,5 +423,5 @@ def test_fingers_paint_and_pinch_on_a_small_screen(browser, stand_in, screenshot
     assert (server.labels["id0"][50, 25:45] == 0).all()
     assert (server.labels["id0"][35:45] == UNPAINTED).all()
     page.locator("#images-toggle").tap()
-    assert page.get_by_role("heading", name="Images").is_visible()
+    page.get_by_role("heading", name="Images").wait_for()
     screenshot(page, "phone")

@@ -7,14 +7,16 @@ from tinyunet.models.presets import preset as model_of
 from tinyunet.runs.config import Config
 from tinyunet.training.losses import LossConfig
 
+LEARNING_RATE = 1e-3
+
 
 def live_config(
     folder: Path, *, preset: str | None = None, features: int | None = None, seed: int | None = None
 ) -> Config:
     """The configuration of a live training.
 
-    Dice losses want the share of each class in the image, which strokes do not have; so the loss is the cross-entropy
-    alone.
+    The loss is the cross-entropy alone: a Dice loss wants the share of each class in the image, which strokes do not
+    have. The learning rate is a third of that of a training whose end is known and which decays it.
 
     Args:
         folder: The data set.
@@ -29,5 +31,6 @@ def live_config(
     model = base.model if preset is None else model_of(preset)
     if features is not None:
         model = dataclasses.replace(model, features=features)
+    descent = dataclasses.replace(base.optimiser, learning_rate=LEARNING_RATE)
     data = dataclasses.replace(base.data, folder=str(folder.resolve()))
-    return dataclasses.replace(base, data=data, model=model, loss=LossConfig(dice=0.0))
+    return dataclasses.replace(base, data=data, model=model, loss=LossConfig(dice=0.0), optimiser=descent)

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import secrets
 import threading
 import tomllib
 from dataclasses import dataclass
@@ -22,14 +23,14 @@ from tinyunet.data.header import Header
 from tinyunet.data.labelfile import LABEL_SUFFIXES, write_labels
 from tinyunet.data.labelling import IGNORE, Labelling
 from tinyunet.data.normalise import ChannelRule
-from tinyunet.data.readers import read_header, shown, suffix
+from tinyunet.data.readers import read_header, shown, stem, suffix
 from tinyunet.data.sample import Sample, sample_mask
 from tinyunet.data.writers import explained_writing, write_bytes, write_text
 from tinyunet.errors import ConfigError, DataError
 from tinyunet.runs.live.canvas import MOST_CLASSES, UNPAINTED
 from tinyunet.web.studio.classes import at_the_start, with_ignore
 from tinyunet.web.studio.lock import FolderLock
-from tinyunet.web.studio.meaning import meaning_of
+from tinyunet.web.studio.meaning import images_of, meaning_of
 
 BOOKS = ".studio"
 """The folder inside the data set in which the studio keeps what is its own."""
@@ -45,7 +46,7 @@ class Entry:
     """An image of the studio.
 
     Args:
-        id: By which the page knows it: eight letters that follow from its stem.
+        id: By which the page knows it: letters that follow from its stem, and are others in another folder.
         stem: Name of its files without their suffix.
         path: Of the image.
         mask: Where its mask is, or will be.
@@ -101,9 +102,10 @@ class StudioFolder:
     def _open(self) -> None:
         index = self._read_index()
         folder, problems = scan_folder(self.root, minimum_pairs=0)
-        for sample in folder.samples:
-            if sample.image.suffix == ".zarr" or len(read_header(sample.image).shape) != 2:
-                raise ConfigError(f"{shown(sample.image)} is no image of two axes; the studio paints only those.")
+        files = images_of(self.root)
+        for path in files:
+            if suffix(path) == ".zarr" or len(read_header(path).shape) != 2:
+                raise ConfigError(f"{shown(path)} is no image of two axes; the studio paints only those.")
         # Masks that are missing, and images that `split.csv` does not list, are what a kill leaves, and mended here.
         problems = [line for line in problems if "must have a mask" not in line and "must list every image" not in line]
         if problems:
@@ -115,13 +117,14 @@ class StudioFolder:
             raise ConfigError(
                 f"{shown(self.root)} has {self.labelling.num_classes} classes; {MOST_CLASSES} can be painted."
             )
+        self._salt = str(index.get("salt", secrets.token_hex(8)))
         self._names: dict[str, str] = dict(index.get("names", {}))
         self._removed: dict[str, dict[str, str]] = dict(index.get("removed", {}))
         self._entries: dict[str, Entry] = {}
         declared = folder.declared or {}
-        for path in _image_files(self.root / "images"):
-            sample = next((s for s in folder.samples if s.image == path), Sample(path.stem, path, None))
-            self._take(sample, declared.get(sample.name))
+        masks = {sample.name: sample.mask for sample in folder.samples}
+        for path in files:
+            self._take(Sample(stem(path), path, masks.get(stem(path))), declared.get(stem(path)))
         self._write_spec()
         self._write_index()
 
@@ -155,7 +158,7 @@ class StudioFolder:
         return min(there, default=self.root / "masks" / f"{stem}.png")
 
     def _id_of(self, stem: str) -> str:
-        digest = hashlib.sha256(stem.encode("utf-8", "surrogateescape")).hexdigest()
+        digest = hashlib.sha256(f"{self._salt}/{stem}".encode("utf-8", "surrogateescape")).hexdigest()
         return next(
             digest[:length]
             for length in range(8, 65)
@@ -306,6 +309,7 @@ class StudioFolder:
             "labelling": self.labelling.to_dict(),
             "names": self._names,
             "removed": self._removed,
+            "salt": self._salt,
         }
         content = json.dumps({key: value for key, value in index.items() if value is not None}, indent=1)
         write_bytes(self._books / "studio.json", content.encode(), lasting=True)
@@ -330,13 +334,7 @@ def _check_layout(root: Path) -> None:
     )
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
 def _shape(header: Header) -> tuple[int, int]:
-    if len(header.shape) != 2:
-        raise DataError("The studio paints images of two axes only.")
     return header.shape[0], header.shape[1]
 
 

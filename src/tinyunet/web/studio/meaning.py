@@ -10,8 +10,7 @@ from tinyunet.data.facts import image_facts
 from tinyunet.data.folder import scan_folder
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule
-from tinyunet.data.readers import shown
-from tinyunet.data.sample import sample_image
+from tinyunet.data.readers import SUFFIXES, read_image, shown, suffix
 from tinyunet.data.spec import read_spec
 from tinyunet.errors import ConfigError, DataError
 
@@ -55,7 +54,7 @@ def meaning_of(root: Path, known: Mapping[str, Any] | None) -> Meaning:
                 'with copies of the images, or say task = "foreground" in dataset.toml.'
             )
         return Meaning(found.labelling, found.channels)
-    images = [(sample.image, image_facts(sample_image(sample))) for sample in folder.samples]
+    images = [(path, image_facts(read_image(path))) for path in images_of(root)]
     channels, findings = decide_channels(images)
     if findings.problems:
         raise DataError(*findings.problems)
@@ -63,3 +62,8 @@ def meaning_of(root: Path, known: Mapping[str, Any] | None) -> Meaning:
     if spec.classes is None:
         return Meaning(None, rule)
     return Meaning(Labelling("semantic", spec.classes, spec.ignore, boundary=spec.boundary), rule)
+
+
+def images_of(root: Path) -> list[Path]:
+    """The images of a folder, with masks or without, in the order of their names."""
+    return sorted(path for path in (root / "images").iterdir() if path.name[:1] != "." and suffix(path) in SUFFIXES)

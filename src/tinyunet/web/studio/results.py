@@ -1,5 +1,6 @@
 """What one takes home: an exported model, the predicted masks, the report."""
 
+import shutil
 import tempfile
 import threading
 import zipfile
@@ -49,7 +50,7 @@ def learnt(studio: Studio) -> Path:
 
 
 def export(studio: Studio, format: str, folder: Path) -> Path:
-    """Writes the model as a file for other programs, compared with what it is here.
+    """Writes the model as a file for other programs, compared with what it is here; a folder becomes a zip.
 
     Args:
         studio: Whose model.
@@ -62,8 +63,9 @@ def export(studio: Studio, format: str, folder: Path) -> Path:
     if format not in WRITERS:
         raise ConfigError(f"`format` must be one of {', '.join(WRITERS)}, got {format[:40]!r}.")
     with _alone():
-        path = folder / f"model{WRITERS[format][0]}"
-        return export_run(learnt(studio), path, format=format, quiet=True).path
+        suffix, _ = WRITERS[format]
+        made = export_run(learnt(studio), folder / f"model{suffix}", format=format, quiet=True).path
+        return Path(shutil.make_archive(str(made), "zip", made)) if made.is_dir() else made
 
 
 def labels_zip(studio: Studio, folder: Path) -> Path:
