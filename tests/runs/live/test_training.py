@@ -138,6 +138,8 @@ def test_a_restart_goes_on(painted, tmp_path):
     assert again.status.step == before.step  # nothing was trained
     assert right(again, truth, "1") > 0.85
     again.close()
+    with pytest.raises(ConfigError, match=r"run is another one than was asked for; leave the options"):
+        training_of(tmp_path, gallery, model={"features": 8, "depth": 1})
 
 
 def test_a_class_that_comes_later_keeps_what_was_learnt(painted):
@@ -185,12 +187,3 @@ def test_what_cannot_be_read_is_said_and_tried_again(painted):
     gallery.add(good)
     training.changed()
     wait(lambda: training.status.version > 0)
-
-
-def test_another_network_than_the_saved_one_is_refused(painted, tmp_path):
-    training, gallery, _ = painted
-    training.start()
-    wait(lambda: training.status.version > 0)
-    training.close()
-    with pytest.raises(ConfigError, match=r"run is another one than was asked for; leave the options"):
-        training_of(tmp_path, gallery, model={"features": 8, "depth": 1})

@@ -150,7 +150,9 @@ def test_what_cannot_be_painted_is_refused_and_left_alone(tmp_path, opened):
         opened(tmp_path / "holiday")
     assert [path.name for path in (tmp_path / "holiday").iterdir()] == ["a.png"]
     (tmp_path / "volumes/images").mkdir(parents=True)
-    tifffile.imwrite(tmp_path / "volumes/images/a.tif", np.zeros((4, 9, 9), np.uint8), imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(
+        tmp_path / "volumes/images/a.tif", np.zeros((4, 9, 9), np.uint8), imagej=True, metadata={"axes": "ZYX"}
+    )
     with pytest.raises(ConfigError, match=r"a.tif is no image of two axes"):
         opened(tmp_path / "volumes")
     opened(tmp_path / "mine")
