@@ -49,7 +49,7 @@ export async function openEngine(files, root, model, channels, threads) {
   const most = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
   const used = Math.max(1, Math.min(threads ?? most, most));
   ort.env.wasm.numThreads = used;
-  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
   return { name: `WebAssembly, ${used} thread${used > 1 ? "s" : ""}`, ort, session };
 }
 
@@ -72,8 +72,8 @@ async function openOnGpu(files, root, model, channels) {
   try {
     const ort = await load(files, root, FOR_GPU);
     ort.env.wasm.numThreads = 1;
-    const session = await ort.InferenceSession.create(model, { executionProviders: ["webgpu"] });
-    const judge = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+    const session = await ort.InferenceSession.create(model, { executionProviders: ["webgpu"], logSeverityLevel: 3 });
+    const judge = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
     const [ours, theirs] = [await tryOut(ort, session, channels), await tryOut(ort, judge, channels)];
     await judge.release();
     if (!ours.every((p, i) => Math.abs(p - theirs[i]) <= TRUSTED)) return null; // so written, it catches NaN too
