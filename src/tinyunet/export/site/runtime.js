@@ -1,5 +1,7 @@
 // ONNX Runtime in this browser: its files, what computes, and how fast that may be.
 
+import { Refusal } from "./pixels.js";
+
 /**
  * Where onnxruntime-web's files lie, and what they must be.
  * @typedef {object} RuntimeFiles
@@ -133,12 +135,11 @@ async function fetchFile(base, name, files) {
  * @param {string} integrity
  */
 export async function fetchChecked(address, integrity) {
-  let answer;
   try {
-    answer = await fetch(address, { integrity });
+    // A copy that the browser has kept may be that of an older page. What a host says instead of a missing file is not
+    // what it should be either.
+    return await fetch(address, { integrity, cache: address.origin === location.origin ? "no-cache" : "default" });
   } catch {
-    throw new Error(`${address.href} cannot be fetched, or is not the file that it should be.`);
+    throw new Refusal(`${address.href} cannot be fetched, or is not the file that it should be.`);
   }
-  if (!answer.ok) throw new Error(`${address.href} cannot be fetched: ${answer.status} ${answer.statusText}.`);
-  return answer;
 }
