@@ -26,9 +26,6 @@ from tinyunet.runs.evaluate import choose_images
 from tinyunet.runs.export import export_run
 from tinyunet.runs.run import Run, load
 
-SIDE = 1024
-"""Of the image whose time is taken."""
-
 PATIENCE_MS = 600_000
 
 
@@ -99,14 +96,14 @@ def chosen_images(run: Run, data: Path, count: int) -> list[np.ndarray]:
     return [sample_image(sample) for sample in folder.samples if sample.name in names][:count]
 
 
-def measure(run: Run, images: Sequence[np.ndarray], rounds: int) -> tuple[list[dict[str, Any]], list[float]]:
+def measure(run: Run, images: Sequence[np.ndarray], rounds: int, side: int) -> tuple[list[dict[str, Any]], list[float]]:
     """For each way of computing what it says of itself, its seconds and those of opening; and parts of equal pixels."""
     found, equal = [], []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         made = export_run(run, place / "page", format="web", quiet=True)
         print("\n".join(made.notes))
-        large = np.tile(images[0], (-(-SIDE // images[0].shape[0]), -(-SIDE // images[0].shape[1]), 1))[:SIDE, :SIDE]
+        large = np.tile(images[0], (-(-side // images[0].shape[0]), -(-side // images[0].shape[1]), 1))[:side, :side]
         for name, image in [("large", large), *((str(number), image) for number, image in enumerate(images))]:
             write_png(place / f"{name}.png", image)
         with served(place / "page") as address, chromium() as browser:
@@ -140,12 +137,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", metavar="FOLDER", type=Path, required=True, help="its data set, with test images")
     parser.add_argument("--images", metavar="N", type=int, default=3, help="test images whose masks are compared")
     parser.add_argument("--rounds", metavar="N", type=int, default=5, help="times that an image is segmented")
+    parser.add_argument("--side", metavar="N", type=int, default=1024, help="of that image, made of test images")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
     facts, run = machine(), load(arguments.run)
     images = chosen_images(run, arguments.data, arguments.images)
-    found, equal = measure(run, images, arguments.rounds)
-    megapixels = SIDE**2 / 1e6
+    found, equal = measure(run, images, arguments.rounds, arguments.side)
+    megapixels = arguments.side**2 / 1e6
     rows: list[tuple[Cell, ...]] = []
     for one in found:
         spread = Spread(tuple(seconds / megapixels for seconds in one["seconds"]))
@@ -160,7 +158,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         question="Is the static page's mask that of the run, and how long does it take?",
         machine=facts,
         tables=[
-            Table(f"An image of {SIDE}² pixels, from the choice of the file to its mask", header, tuple(rows)),
+            Table(
+                f"An image of {arguments.side}² pixels, from the choice of the file to its mask", header, tuple(rows)
+            ),
             Table("Masks of test images", ("image", "pixels equal to JAX's"), tuple(shares)),
         ],
         raw={"times": found, "equal": equal},

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from browser import started
 from reference import tiny
 
 from benchmarks import __main__ as suite
@@ -34,6 +35,7 @@ from benchmarks import (
     strokes,
     together,
     volumes,
+    webpage,
 )
 from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
 from benchmarks.peers import ours, plain_flax
@@ -393,6 +395,7 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
         strokes,
         together,
         volumes,
+        webpage,
     ],
     ids=lambda s: s.__name__,
 )
@@ -640,6 +643,16 @@ def test_export(tmp_path, capsys):
     (found,) = json.loads(file.read_text())["raw"].values()
     differences = [one["difference"] for one in found.values() if isinstance(one, dict)]
     assert 0 < max(differences) < 1e-5
+
+
+def test_webpage(tmp_path, capsys):
+    with started():  # or the test is skipped, or fails
+        pass
+    run_, file = load_run_of_cells(tmp_path), tmp_path / "webpage.json"
+    options = ["--images", "1", "--rounds", "1", "--side", "40", "--json", str(file), "--markdown"]
+    webpage.main(["--run", str(run_), "--data", str(tmp_path / "cells"), *options])
+    assert "| WebAssembly, 1 thread | " in capsys.readouterr().out
+    assert json.loads(file.read_text())["raw"]["equal"] == [1.0]
 
 
 def test_objects(capsys):

@@ -203,8 +203,8 @@ def test_the_readme_shows_what_it_says():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/tinyunet demo\n" in text
     assert "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest\n" in text
-    picture, volume = re.findall(r"!\[.*\]\((.*)\)", text)
-    assert np.ptp(read_image(ROOT / volume)) > 100
+    picture, volume, page = re.findall(r"!\[.*\]\((.*)\)", text)
+    assert all(np.ptp(read_image(ROOT / other)) > 100 for other in (volume, page))
     shown = read_image(ROOT / picture)
     assert np.ptp(shown) > 100
     assert shown.shape[1] > 3 * shown.shape[0]

@@ -6,6 +6,7 @@ import http.server
 import io
 import os
 import re
+import shutil
 import struct
 import threading
 import zlib
@@ -363,6 +364,28 @@ def test_files_of_the_public_host_are_checked(plain, page, browser, onnxruntime_
         page.goto(address)
         said = wait(page, "Ready")
     assert "ort.wasm.bundle.min.mjs cannot be fetched, or is not the file that it should be." in said
+
+
+def test_what_is_wrong_with_a_browser_or_a_host_is_said(plain, page, browser, tmp_path):
+    folder = tmp_path / "Cells"
+    shutil.copytree(plain[1], folder, ignore=shutil.ignore_patterns("onnxruntime"))
+    browser.allow("404|integrity|Failed to|ERR_FAILED")
+    with serve(folder) as address:
+        page.goto(address)
+        missing = rf"{address}onnxruntime/ort\S+ cannot be fetched, or is not the file that it should be\."
+        assert re.fullmatch(missing, wait(page, "Ready"))
+        with (folder / "model.onnx").open("ab") as file:
+            file.write(b" ")
+        page.reload()
+        wrong = f"{address}model.onnx cannot be fetched, or is not the file that it should be."
+        assert wait(page, "Ready") == wrong
+        (folder / "model.json").unlink()
+        page.reload()
+        assert wait(page, "Ready") == "model.json cannot be fetched: 404 File not found."
+        with (folder / "worker.js").open("a") as file:
+            file.write("delete self.WebAssembly;")
+        page.reload()
+        assert wait(page, "Ready") == "This browser has no WebAssembly: take a newer one."
 
 
 def test_a_page_opened_as_a_file_says_how_to_serve_it(plain, browser):

@@ -47,12 +47,13 @@ def test_the_page_escapes_what_it_is_told_and_allows_what_it_needs(tmp_path):
     write(tmp_path / "page", pipeline_of())
     html = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert "<h1>A &amp; B</h1>" in html
-    assert "Finds &lt;b&gt;cell&lt;/b&gt; and wall in images." in html
+    assert "This page labels each pixel of an image as ground, &lt;b&gt;cell&lt;/b&gt; or wall. It" in html
     assert policy(away=False) in html.replace("&#39;", "'")
     assert not re.search("<script>|<style|style=|onclick|http://(?!localhost)|https://", html)
     text = (tmp_path / "page" / "README.txt").read_text(encoding="utf-8")
     assert text.startswith("A & B\n=====\n")
     assert "onnxruntime-web 1.30.0, which computes" in text
+    assert "each pixel of an image as ground, <b>cell</b> or wall.\n" in text
 
 
 def test_a_page_may_load_its_runtime_from_elsewhere(tmp_path):
@@ -95,7 +96,13 @@ def test_objects_have_their_rule_and_less_room(tmp_path):
     labelling = Labelling("instances", (CLASSES[0], ClassInfo("cell", 1, "#e69f00")))
     pipeline = pipeline_of(values=None, maps={"foreground": (1, 2), "core": (2,)})
     about = write(tmp_path / "page", pipeline, labelling=labelling, objects=ObjectConfig(smallest_px=7))
+    assert "finds the objects in an image and numbers them." in (tmp_path / "page" / "index.html").read_text()
     assert (about["objects"]["smallest_px"], about["label_values"], about["most_pixels"]) == (7, None, 25_000_000)
+
+
+def test_of_many_classes_some_are_named(tmp_path):
+    write(tmp_path / "page", pipeline_of(), labelling=classes(9))
+    assert "as 0, 1, 2, 3, 4, 5 or one of 3 other classes." in (tmp_path / "page" / "index.html").read_text()
 
 
 def classes(count, *, first=0):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -197,7 +196,7 @@ def _render(folder: Path, site: Path, page: Page, *, away: bool) -> None:
     """What says the model's name."""
     words = {
         "name": page.name,
-        "finds": _listed(page.labelling.names[1:] if page.labelling.num_classes > 1 else page.labelling.names),
+        "does": _does(page.labelling),
         "licence": page.licence,
         "version": __version__,
         "runtime": VERSION,
@@ -210,8 +209,12 @@ def _render(folder: Path, site: Path, page: Page, *, away: bool) -> None:
         (folder / template.stem).write_text(text, encoding="utf-8")
 
 
-def _listed(names: Sequence[str]) -> str:
-    """A few names as words."""
-    most = 4
-    shown = [*names[:most], f"{len(names) - most} more"] if len(names) > most else [*names]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+def _does(labelling: Labelling) -> str:
+    """What the model does, after the words "This page"."""
+    if labelling.task == "instances":
+        return "finds the objects in an image and numbers them"
+    most, names = 6, labelling.names
+    shown = [*names[:most], f"one of {len(names) - most} other classes"] if len(names) > most else [*names]
+    return (
+        f"labels each pixel of an image as {' or '.join([*([', '.join(shown[:-1])] if shown[:-1] else []), shown[-1]])}"
+    )

@@ -16,7 +16,8 @@ worker.addEventListener("fetch", (event) => {
  * @param {Request} request
  */
 async function isolated(request) {
-  const answer = await fetch(request);
+  // Asked for anew each time, and sent only if changed: a page's files must be of one export.
+  const answer = await (request.mode === "navigate" ? fetch(request) : fetch(request, { cache: "no-cache" }));
   if (answer.type === "opaqueredirect" || answer.status === 0) return answer;
   const headers = new Headers(answer.headers);
   headers.set("Cross-Origin-Opener-Policy", "same-origin");

@@ -1,5 +1,7 @@
 // ONNX Runtime in this browser: its files, what computes, and how fast that may be.
 
+import { Refusal } from "./pixels.js";
+
 /**
  * Where onnxruntime-web's files lie, and what they must be.
  * @typedef {object} RuntimeFiles
@@ -49,7 +51,7 @@ export async function openEngine(files, root, model, channels, threads) {
   const most = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
   const used = Math.max(1, Math.min(threads ?? most, most));
   ort.env.wasm.numThreads = used;
-  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
   return { name: `WebAssembly, ${used} thread${used > 1 ? "s" : ""}`, ort, session };
 }
 
@@ -72,8 +74,8 @@ async function openOnGpu(files, root, model, channels) {
   try {
     const ort = await load(files, root, FOR_GPU);
     ort.env.wasm.numThreads = 1;
-    const session = await ort.InferenceSession.create(model, { executionProviders: ["webgpu"] });
-    const judge = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+    const session = await ort.InferenceSession.create(model, { executionProviders: ["webgpu"], logSeverityLevel: 3 });
+    const judge = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
     const [ours, theirs] = [await tryOut(ort, session, channels), await tryOut(ort, judge, channels)];
     await judge.release();
     if (!ours.every((p, i) => Math.abs(p - theirs[i]) <= TRUSTED)) return null; // so written, it catches NaN too
@@ -133,12 +135,11 @@ async function fetchFile(base, name, files) {
  * @param {string} integrity
  */
 export async function fetchChecked(address, integrity) {
-  let answer;
   try {
-    answer = await fetch(address, { integrity });
+    // A copy that the browser has kept may be that of an older page. What a host says instead of a missing file is not
+    // what it should be either.
+    return await fetch(address, { integrity, cache: address.origin === location.origin ? "no-cache" : "default" });
   } catch {
-    throw new Error(`${address.href} cannot be fetched, or is not the file that it should be.`);
+    throw new Refusal(`${address.href} cannot be fetched, or is not the file that it should be.`);
   }
-  if (!answer.ok) throw new Error(`${address.href} cannot be fetched: ${answer.status} ${answer.statusText}.`);
-  return answer;
 }
