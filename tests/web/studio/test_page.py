@@ -415,6 +415,10 @@ def test_fingers_paint_and_pinch_on_a_small_screen(browser, stand_in, screenshot
     assert page.locator("#zoom-value").text_content() != zoom
     saved(page)
     np.testing.assert_array_equal(server.labels["id0"], before)
+    page.locator("#images-toggle").tap()
+    page.get_by_role("heading", name="Images").wait_for()
+    screenshot(page, "phone")
+
     page.locator("#zoom-fit").tap()
     touch("touchStart", (20, 50))
     touch("touchMove", (50, 50))
@@ -422,6 +426,3 @@ def test_fingers_paint_and_pinch_on_a_small_screen(browser, stand_in, screenshot
     saved(page)
     assert (server.labels["id0"][50, 25:45] == 0).all()
     assert (server.labels["id0"][35:45] == UNPAINTED).all()
-    page.locator("#images-toggle").tap()
-    page.get_by_role("heading", name="Images").wait_for()
-    screenshot(page, "phone")
