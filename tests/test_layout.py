@@ -29,6 +29,7 @@ FREE_TESTS = {
     "test_benchmarks.py",
     "test_browser.py",
     "test_devices.py",
+    "web/studio/test_loop.py",
     "web/studio/test_page.py",
     "web/studio/test_page_modules.py",
     "test_webpage.py",

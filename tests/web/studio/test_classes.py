@@ -17,7 +17,7 @@ def test_a_class_takes_the_first_value_that_is_free():
 def test_names_and_colours_change_and_the_boundary_with_them():
     labelling = Labelling("semantic", at_the_start().classes, ignore=255, boundary="object")
     found = changed(labelling, 1, name="cell", color=None)
-    assert (found.classes[1], found.boundary) == (ClassInfo("cell", 1, "#e69f00"), "cell")
+    assert (found.classes[1], found.boundary) == (ClassInfo("cell", 1, "#e0752d"), "cell")
     assert changed(labelling, 1, name=None, color="#ABCDEF").colors[1] == "#abcdef"
     assert changed(labelling, 1, name="object", color=None) == labelling
 

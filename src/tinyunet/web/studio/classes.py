@@ -20,7 +20,7 @@ def at_the_start() -> Labelling:
         >>> at_the_start().names
         ('background', 'object')
     """
-    classes = ClassInfo("background", 0, "#3b6fb6"), ClassInfo("object", 1, "#e69f00")
+    classes = ClassInfo("background", 0, "#3b6fb6"), ClassInfo("object", 1, "#e0752d")
     return Labelling("semantic", classes, ignore=IGNORE_VALUE)
 
 
@@ -85,5 +85,5 @@ def checked(one: ClassInfo, labelling: Labelling, *, name: str, color: str) -> C
     if any(other.name == name for other in labelling.classes if other.value != one.value):
         raise ConfigError(f"The name of a class must be its own, and {name!r} is taken.")
     if not re.fullmatch("#[0-9a-fA-F]{6}", color):
-        raise ConfigError('The colour of a class must be like "#e69f00".')
+        raise ConfigError('The colour of a class must be like "#e0752d".')
     return ClassInfo(name, one.value, color.lower())
