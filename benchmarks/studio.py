@@ -29,6 +29,9 @@ from tinyunet.data.readers import read_image
 SHARES = (0.002, 0.005, 0.01, 0.015, 0.02)
 """How much of the painted images has been painted by the end of each round."""
 
+LAST_SECONDS = 8.0
+"""A burst of training that has begun is not cut off: so much earlier it is paused, to keep to the minutes."""
+
 _NOTHING, _LENGTH, _STRIDE = 254, 25, 1.5
 
 
@@ -254,7 +257,7 @@ def measure(
             if number == 1:
                 studio.wait(lambda state: state["images"][0]["predictionVersion"])
                 first = time.monotonic() - began
-            until = 60 * minutes * number / len(shares)
+            until = max(1.0, 60 * minutes - LAST_SECONDS) * number / len(shares)
             done = studio.wait(lambda state, until=until: state["training"]["seconds"] >= until)["training"]["seconds"]
             studio.train(False)
             state = studio.wait(_all_shown)
