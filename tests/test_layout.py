@@ -30,6 +30,7 @@ FREE_TESTS = {
     "test_browser.py",
     "test_devices.py",
     "test_webpage.py",
+    "test_serve_page.py",
 }
 
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core"}
