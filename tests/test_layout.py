@@ -107,7 +107,7 @@ def test_the_check_above_sees_what_is_loaded():
     assert loaded_by("import tinyunet.models.unet") >= {"jax", "flax", "numpy"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["serve", "--help"]], ids=" ".join)
 def test_help_loads_nothing_heavy(arguments):
     code = (
         f"import sys; sys.argv[1:] = {arguments}\n"
