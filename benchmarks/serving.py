@@ -219,7 +219,7 @@ _CUT_SHORT: tuple[_Kind, ...] = (
 def tabulate(found: Load, malformed: collections.Counter[str], *, clients: int, well: bool) -> list[Table]:
     """What was measured, for people."""
     mib = [size / 2**20 for size in found.memory]
-    third = max(1, len(mib) // 3)
+    thirds = [(len(mib) - 1) * i // 3 for i in range(4)]
     load_rows: tuple[tuple[Cell, ...], ...] = (
         ("clients", clients),
         ("seconds", f"{found.seconds:.0f}"),
@@ -228,9 +228,7 @@ def tabulate(found: Load, malformed: collections.Counter[str], *, clients: int, 
         ("median, ms", f"{1000 * found.percentile(50):.0f}"),
         ("99 of 100 within, ms", f"{1000 * found.percentile(99):.0f}"),
         ("errors", found.errors),
-        ("memory in the first third, MiB", f"{np.mean(mib[:third]):.0f}"),
-        ("memory in the last third, MiB", f"{np.mean(mib[-third:]):.0f}"),
-        ("most memory, MiB", f"{max(mib):.0f}"),
+        ("memory at the start, after one, two and three thirds, MiB", ", ".join(f"{mib[i]:.0f}" for i in thirds)),
     )
     statuses = ", ".join(f"{count} × {status}" for status, count in sorted(malformed.items()))
     harm_rows: tuple[tuple[Cell, ...], ...] = (

@@ -1,7 +1,9 @@
 """What does the studio reach with a few strokes: from an empty folder, over its own interface, on 2 cores?"""
 
 import argparse
+import html
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -25,12 +27,15 @@ from benchmarks.present import Table, add_output_options, present
 from tinyunet.data.check import examine
 from tinyunet.data.masks import read_mask
 from tinyunet.data.readers import read_image
+from tinyunet.runs.page.charts import Series, line_chart
 
 SHARES = (0.002, 0.005, 0.01, 0.015, 0.02)
 """How much of the painted images has been painted by the end of each round."""
 
 LAST_SECONDS = 8.0
 """A burst of training that has begun is not cut off: so much earlier it is paused, to keep to the minutes."""
+
+COLOURS = ("#1b6ca8", "#e07b39", "#6a9f58", "#555555")
 
 _NOTHING, _LENGTH, _STRIDE = 254, 25, 1.5
 
@@ -285,25 +290,38 @@ def _all_shown(state: Mapping[str, Any]) -> bool:
 
 
 def draw(rounds: Sequence[Round], names: Sequence[str], out: Path, *, title: str) -> None:
-    """Draws the score against the share that is painted."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, panel = pyplot.subplots(figsize=(6, 3.4), layout="constrained")
+    """Draws the score against the share that is painted, as SVG."""
     across = [100 * one.share for one in rounds]
-    for k, name in enumerate(names):
-        panel.plot(across, [one.dice[k] for one in rounds], "o-", label=name, ms=4)
-    panel.plot(across, [np.mean(one.dice) for one in rounds], "k--", label="mean", lw=1)
-    panel.set_xlabel("painted, % of the pixels of the painted images")
-    panel.set_ylabel("Dice on untouched images")
-    panel.set_title(title, fontsize=9)
-    panel.set_xlim(left=0)
-    panel.grid(alpha=0.3)
-    panel.legend(frameon=False)
-    panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(out, dpi=150, metadata={"Software": None} if out.suffix == ".png" else None)
+    columns = {name: [one.dice[k] for one in rounds] for k, name in enumerate(names)}
+    columns["mean"] = [float(np.mean(one.dice)) for one in rounds]
+    series = [
+        Series(name=name, points=tuple(zip(across, column, strict=True)), dots=True) for name, column in columns.items()
+    ]
+    label = "painted, % of the pixels of the painted images"
+    chart = line_chart(series, title=title, x_label=label, y_range=(0.4, 1.0))
+    assert chart is not None
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -18 {chart.width} {chart.height + 18}" '
+        'font-family="sans-serif" font-size="11" fill="#444444">',
+        f'<rect y="-18" width="{chart.width}" height="{chart.height + 18}" fill="#ffffff"/>',
+        f'<text x="{chart.left}" y="-4">{html.escape(title)}</text>',
+    ]
+    for y, text in chart.y_ticks:
+        lines.append(f'<path d="M{chart.left} {y}H{chart.right}" stroke="#dddddd"/>')
+        lines.append(f'<text x="{chart.left - 7}" y="{y + 4}" text-anchor="end">{text}</text>')
+    for x, text in chart.x_ticks:
+        lines.append(f'<path d="M{x} {chart.bottom}v4" stroke="#444444"/>')
+        lines.append(f'<text x="{x}" y="{chart.bottom + 17}" text-anchor="middle">{text}</text>')
+    lines.append(
+        f'<text x="{(chart.left + chart.right) / 2}" y="{chart.height - 4}" text-anchor="middle">{label}</text>'
+    )
+    for curve, colour in zip(chart.curves, itertools.cycle(COLOURS)):
+        lines.append(f'<path d="{curve.line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        lines += [f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>' for x, y, _ in curve.dots]
+        lines.append(
+            f'<text x="{chart.right + 8}" y="{curve.label_y + 4}" fill="{colour}">{html.escape(curve.name)}</text>'
+        )
+    out.write_text("\n".join([*lines, "</svg>\n"]), encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -314,7 +332,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", metavar="S", type=int, default=0, help="of the strokes (default 0)")
     parser.add_argument("--shares", metavar="S", type=float, nargs="+", default=list(SHARES), help="painted, by round")
     parser.add_argument("--features", metavar="F", type=int, help="of the network, as in studio")
-    parser.add_argument("--picture", metavar="FILE", type=Path, help="draw the curve: .png or .svg")
+    parser.add_argument("--picture", metavar="FILE", type=Path, help="draw the curve into an .svg")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
     facts = machine()
@@ -332,8 +350,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     names = examine(arguments.data).labelling.names
     data = arguments.data.resolve().name
-    if arguments.picture is not None:
-        draw(rounds, names, arguments.picture, title=f"{data}, {arguments.images} painted images")
     header = ("painted", "strokes", "steps", "training, s", *(f"Dice, {name}" for name in names), "mean")
     rows = [
         (
@@ -354,6 +370,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         tables=[Table(title, header, tuple(rows))],
         raw={"rounds": [asdict(one) for one in rounds]},
     )
+    if arguments.picture is not None:
+        draw(rounds, names, arguments.picture, title=f"{data}, {arguments.images} painted images")
 
 
 if __name__ == "__main__":

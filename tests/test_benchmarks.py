@@ -33,6 +33,7 @@ from benchmarks import (
     step,
     streaming,
     strokes,
+    studio,
     together,
     volumes,
     webpage,
@@ -796,3 +797,35 @@ def test_a_mosaic_has_its_size_and_is_the_same_again(tmp_path):
     assert first.shape == (520, 300)
     assert first.std() > 10
     np.testing.assert_array_equal(first, second)
+
+
+def test_studio_paints_inside_its_classes_and_within_its_budget():
+    labels = np.zeros((60, 60), np.int32)
+    labels[10:50, 20:40] = 1
+    before = np.zeros(labels.shape, bool)
+    drawn = list(studio.strokes(labels, before, None, pixels=1500, rng=np.random.default_rng(0)))
+    assert {k for k, _ in drawn} == {0, 1}
+    for k, pixels in drawn:
+        assert pixels.any()
+        assert (labels[pixels] == k).all()
+    assert 0 < before.sum() <= 1500
+    assert np.array_equal(before, np.any([pixels for _, pixels in drawn], axis=0))
+    wrong = np.zeros(labels.shape, bool)
+    wrong[15:20, 25:30] = True
+    corrected = list(studio.strokes(labels, np.zeros_like(wrong), wrong, pixels=400, rng=np.random.default_rng(0)))
+    assert {k for k, _ in corrected} == {1}
+    assert all((pixels & wrong).any() for _, pixels in corrected)
+
+
+def test_studio_scores_all_pixels_together():
+    truth = np.array([[0, 1, 1, -1]])
+    assert studio.dice_of([(np.array([[0, 1, 0, 1]]), truth)], 2) == (2 / 3, 2 / 3)
+    assert np.isnan(studio.dice_of([(truth, truth)], 3)[2])
+
+
+def test_studio_draws_its_curve(tmp_path):
+    rounds = [studio.Round(3, 0.01, 10, 1.0, (0.5, 0.8), 1.0), studio.Round(9, 0.02, 20, 2.0, (0.6, 0.9), None)]
+    studio.draw(rounds, ("a & b", "cell"), tmp_path / "a.svg", title="Score")
+    text = (tmp_path / "a.svg").read_text()
+    assert text.count("<circle") == 6
+    assert "a &amp; b" in text

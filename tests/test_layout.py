@@ -33,6 +33,7 @@ FREE_TESTS = {
     "web/studio/test_page.py",
     "web/studio/test_page_modules.py",
     "test_webpage.py",
+    "test_serve_page.py",
 }
 
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core"}
@@ -109,7 +110,7 @@ def test_the_check_above_sees_what_is_loaded():
     assert loaded_by("import tinyunet.models.unet") >= {"jax", "flax", "numpy"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["serve", "--help"]], ids=" ".join)
 def test_help_loads_nothing_heavy(arguments):
     code = (
         f"import sys; sys.argv[1:] = {arguments}\n"

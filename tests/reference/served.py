@@ -15,6 +15,7 @@ from tinyunet.runs.run import load
 from tinyunet.web.guard import LOOPBACK, Guard, GuardConfig
 from tinyunet.web.launch import listen
 from tinyunet.web.serve.app import FORM_BYTES, create_app
+from tinyunet.web.serve.ready import warm_up
 from tinyunet.web.uploads import UploadLimits
 
 TOKEN = "the-token-of-tests"
@@ -34,16 +35,23 @@ def objects_run(tmp_path_factory):
     return untrained_run(tmp_path_factory.mktemp("objects") / "run", labelling=Labelling("instances", CLASSES)).path
 
 
+def ready(folder):
+    """A run as a server has it."""
+    run = load(folder, runtime="jax")
+    warm_up(run)
+    return run
+
+
 @pytest.fixture(scope="session")
 def semantic(semantic_run):
     """That run, loaded."""
-    return load(semantic_run, runtime="jax")
+    return ready(semantic_run)
 
 
 @pytest.fixture(scope="session")
 def objects(objects_run):
     """That run, loaded."""
-    return load(objects_run, runtime="jax")
+    return ready(objects_run)
 
 
 def guarded(run, *, port=8420, **options):

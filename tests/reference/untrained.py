@@ -24,7 +24,7 @@ MODEL = ModelConfig(features=2, depth=1)
 PLAIN = AugmentConfig()
 
 
-def untrained_run(folder, *, seed=0, members=1, temperature=1.0, model=MODEL, augment=PLAIN, **changed):
+def untrained_run(folder, *, seed=0, members=1, temperature=1.0, model=MODEL, augment=PLAIN, patch=(16,), **changed):
     """A run of the images of `tiny.write_pairs`, in a folder that is made; `members` networks instead of one.
 
     `model` is its network and `augment` its augmentation; what else is `changed` are fields of the `DataConfig`.
@@ -36,10 +36,10 @@ def untrained_run(folder, *, seed=0, members=1, temperature=1.0, model=MODEL, au
         split=Split(train=("0", "1", "2", "3"), val=("4",), test=("5",)),
     )
     data = dataclasses.replace(data, **changed)
-    config = Config(data=data, model=model, batches=BatchConfig(patch=(16,)), augment=augment)
+    config = Config(data=data, model=model, batches=BatchConfig(patch=patch), augment=augment)
     network = build_model(config.model, classes=len(network_classes(data.labelling)))
-    side = network.unet.topologies(2)[0].smallest_size(tiny.SIDE)
-    image = jax.ShapeDtypeStruct((1, side, side, data.channels.used), np.float32)
+    sides = [topology.smallest_size(tiny.SIDE) for topology in network.unet.topologies(len(config.patch))]
+    image = jax.ShapeDtypeStruct((1, *sides, data.channels.used), np.float32)
     first, *others = (random_variables(network, image, seed=seed + member) for member in range(members))
     folder.mkdir()
     write_config(folder, config)

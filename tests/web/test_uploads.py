@@ -90,6 +90,13 @@ def test_a_strip_that_holds_more_than_it_says_is_refused_before_it_is_decoded():
     assert read_upload(tiff_bomb(b"\0\7", 32773)).image.tolist() == [[[7]]]
 
 
+def test_a_tile_that_is_larger_than_any_image_is_refused():
+    limits = UploadLimits(max_pixels=2**16)
+    assert "tiles are larger" in refused(tiff_bomb(zlib.compress(bytes(2**24)), 8, tile=4096), limits).detail
+    small = tiff_bomb(zlib.compress(b"\7" * 256), 8, tile=16)
+    assert read_upload(small, limits).image.tolist() == [[[7]]]
+
+
 def test_a_tiff_of_ever_more_pages_is_refused():
     assert "more than 4096 pages" in refused(tiff_bomb(b"\7", 1, pages=4097)).detail
     circle = tiff_bomb(b"\7", 1, pages=2)

@@ -29,6 +29,7 @@ _BYTES_PER_PIXEL = 16
 """What a pixel may take as it is stored: four channels of 32 bits. So many pixels as are allowed take no more."""
 
 _MAX_PAGES = 4096
+_SPARE_BYTES = 1024
 _DEFLATE = (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
 
 
@@ -102,12 +103,15 @@ def read_upload(content: bytes, limits: UploadLimits | None = None) -> Upload:
 
 
 @contextmanager
-def stored_upload(content: bytes, limits: UploadLimits | None = None) -> Iterator[tuple[Path, Header]]:
+def stored_upload(
+    content: bytes, limits: UploadLimits | None = None, *, axes: str = ""
+) -> Iterator[tuple[Path, Header]]:
     """Puts bytes that claim to be an image into a file of a private folder, which is removed when the block ends.
 
     Args:
         content: As for `read_upload`.
         limits: How large it may be.
+        axes: Letters of its axes, where files do not say them; see `tinyunet.data.readers.read_image`.
 
     Yields:
         The file, which bears a name of ours and the suffix of its content, and what its header says. Its pixels have
@@ -121,7 +125,7 @@ def stored_upload(content: bytes, limits: UploadLimits | None = None) -> Iterato
     with tempfile.TemporaryDirectory(prefix="tinyunet-", ignore_cleanup_errors=True) as folder:
         path = Path(folder, f"image{kind}")
         path.write_bytes(content)
-        yield path, examine(path, limits)
+        yield path, examine(path, limits, axes=axes)
 
 
 def kind_of(content: bytes, limits: UploadLimits) -> str:
@@ -140,12 +144,13 @@ def kind_of(content: bytes, limits: UploadLimits) -> str:
     raise UploadError(415, "The upload is no PNG, JPEG, BMP, TIFF or NumPy file, whatever its name says.")
 
 
-def examine(path: Path, limits: UploadLimits) -> Header:
+def examine(path: Path, limits: UploadLimits, *, axes: str = "") -> Header:
     """What a file says about itself, none of whose pixels is decoded.
 
     Args:
         path: The file.
         limits: How large it may be.
+        axes: Letters of its axes, where it does not say them.
 
     Raises:
         UploadError: It is damaged, of a kind that is not read, or would become too large.
@@ -153,7 +158,7 @@ def examine(path: Path, limits: UploadLimits) -> Header:
     with _explained(path):
         if path.suffix == ".tif":
             _check_pages(path)
-        header = read_header(path)
+        header = read_header(path, axes=axes)
         pixels = math.prod(header.shape)
         size = pixels * header.channels * np.dtype(header.dtype).itemsize
         if pixels > limits.max_pixels or size > _BYTES_PER_PIXEL * limits.max_pixels:
@@ -162,7 +167,7 @@ def examine(path: Path, limits: UploadLimits) -> Header:
                 413, f"The upload claims {words}; at most {limits.max_pixels} pixels are taken: cut it or shrink it."
             )
         if path.suffix == ".tif":
-            _check_segments(path)
+            _check_segments(path, _BYTES_PER_PIXEL * limits.max_pixels)
     return header
 
 
@@ -186,12 +191,14 @@ def _check_pages(path: Path) -> None:
     raise UploadError(413, f"The upload is a TIFF of more than {_MAX_PAGES} pages: save the image alone.")
 
 
-def _check_segments(path: Path) -> None:
-    """Refuses a TIFF of which a compressed strip or tile holds more than its size says: it would be decoded whole."""
+def _check_segments(path: Path, bound: int) -> None:
+    """Refuses a TIFF with a strip or tile that is too large, or holds more than its size says: it is decoded whole."""
     with TiffFile(path, _multifile=False) as tif, path.open("rb") as file:
         for page in tif.pages:
             frame = page.aspage()
             most = _segment_bytes(frame)
+            if most > bound + _SPARE_BYTES:
+                raise UploadError(413, "The upload is a TIFF whose tiles are larger than what is taken: save it anew.")
             if frame.compression not in (*_DEFLATE, COMPRESSION.PACKBITS):
                 continue  # libtiff, which undoes the others, stops at the end of a strip
             for start, size in zip(frame.dataoffsets, frame.databytecounts, strict=True):
@@ -209,7 +216,7 @@ def _segment_bytes(page: TiffPage) -> int:
     rows = rows if page.is_tiled else min(rows, page.imagelength)
     samples = page.samplesperpixel if page.planarconfig == 1 else 1
     depth = page.tiledepth if page.is_tiled else page.imagedepth
-    return math.ceil(rows * (columns * samples * page.bitspersample + 7) / 8) * depth + 1024
+    return math.ceil(rows * (columns * samples * page.bitspersample + 7) / 8) * depth + _SPARE_BYTES
 
 
 def _grows_beyond(data: bytes, most: int, *, deflate: bool) -> bool:

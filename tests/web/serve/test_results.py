@@ -1,16 +1,19 @@
 import csv
+import dataclasses
 import io
 import json
 import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from reference import tiny
 from reference.served import LIMITS
-from reference.untrained import untrained_run
+from reference.untrained import CLASSES, untrained_run
 
 from tinyunet.data.augment.compose import AugmentConfig
+from tinyunet.data.labelling import ClassInfo
 from tinyunet.errors import ConfigError
 from tinyunet.web.serve.results import answer, labels_kind, table_json, zipped
 from tinyunet.web.uploads import UploadError
@@ -113,8 +116,35 @@ def test_a_run_without_flips_takes_no_augmentation(tmp_path, picture):
         answer(run, picture, "labels", limits=LIMITS, tta=True)
 
 
+def test_labels_of_volumes_are_of_the_kind_of_the_upload(tmp_path):
+    run = untrained_run(tmp_path / "run", patch=(8, 16, 16), axes="zyx")
+    volume = np.random.default_rng(0).integers(0, 255, (5, 9, 12), np.uint8)
+    labels = run.labelling.decode(run.predict(volume))
+    file = io.BytesIO()
+    tifffile.imwrite(file, volume, imagej=True, metadata={"axes": "ZYX"})
+    for content, suffix, read in (
+        (encoded(volume, "npy"), ".npy", np.load),
+        (file.getvalue(), ".tif", tifffile.imread),
+    ):
+        found = answer(run, content, "labels", limits=LIMITS)
+        assert found.name == f"labels{suffix}"
+        np.testing.assert_array_equal(read(io.BytesIO(found.content)), labels)
+    assert answer(run, file.getvalue(), "overlay", limits=LIMITS).content_type == "image/png"
+    assert answer(run, file.getvalue(), "uncertainty", limits=LIMITS).name == "uncertainty.npy"
+    with pytest.raises(UploadError, match="ask for an overlay"):
+        answer(run, file.getvalue(), "view", limits=LIMITS)
+    with pytest.raises(UploadError, match="has 2 axes of space"):
+        answer(run, encoded(volume[0]), "labels", limits=LIMITS)
+
+
 def test_labels_are_png_where_their_values_fit(semantic, objects):
     assert (labels_kind(semantic), labels_kind(objects)) == (".png", ".png")
+    wide = dataclasses.replace(semantic.labelling, classes=(CLASSES[0], ClassInfo("cell", 2**17, "#ffffff")))
+    data = dataclasses.replace(semantic.config.data, labelling=wide)
+    run = dataclasses.replace(semantic, config=dataclasses.replace(semantic.config, data=data))
+    found = answer(run, encoded(tiny.picture(3)[0]), "labels", limits=LIMITS)
+    assert (found.name, found.content_type) == ("labels.tif", "image/tiff")
+    assert set(np.unique(tifffile.imread(io.BytesIO(found.content)))) <= {0, 2**17}
 
 
 def test_a_zip_of_the_same_files_has_the_same_bytes():

@@ -199,7 +199,7 @@ async def _image_of(request: Request) -> bytes:
     """The bytes of the image that a request carries, as a field of a form or as its body."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         return await request.body()
-    async with request.form(max_files=1, max_fields=4, max_part_size=FORM_BYTES) as form:
+    async with request.form(max_files=1, max_fields=4) as form:
         image = form.get("image")
         if not isinstance(image, UploadFile):
             raise UploadError(400, "The form has no file in its field `image`.")

@@ -82,7 +82,7 @@ def answer(
         raise UploadError(422, "The network tells no objects apart, so that there is no table of them.")
     if result == "view" and run.dimensions == 3:
         raise UploadError(422, "A view is one of images, and the network was trained on volumes: ask for an overlay.")
-    with stored_upload(content, limits) as (path, header):
+    with stored_upload(content, limits, axes=run.config.data.axes) as (path, header):
         job = _job(run, path, path.parent / "out")
         options = PredictOptions(
             probabilities=result in ("probabilities", "all", "view"),

@@ -29,7 +29,7 @@ def view_files(run: Run, job: Job, written: Mapping[str, bytes], notes: Sequence
         their colours, transparent where nothing was found; `probability-0.png` and so on, grey; and the labels and the
         table as they were written.
     """
-    image = run.channels.apply(read_image(job.image), where="The upload")
+    image = run.channels.apply(read_image(job.image, axes=run.config.data.axes), where="The upload")
     scores = np.load(io.BytesIO(written[job.probabilities.name]))
     files = {name: data for name, data in written.items() if name.startswith(("labels", "objects"))}
     if run.finds_objects:

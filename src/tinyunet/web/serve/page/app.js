@@ -48,7 +48,8 @@ async function start() {
   const takes = dimensions === 3 ? "volumes" : channels.used === 1 ? "grey images" : `images of ${channels.used} channels`;
   element("name", HTMLHeadingElement).textContent = name;
   document.title = `${name} – tinyunet`;
-  element("about", HTMLParagraphElement).textContent = `${finds} in ${takes}; computed ${engine}.`;
+  element("about", HTMLParagraphElement).textContent =
+    `${finds} in ${takes}${engine ? `; computed ${engine}` : ""}.`;
   element("meaning", HTMLSpanElement).textContent =
     task === "instances"
       ? "In the labels, each object has its number, and the rest is 0."
