@@ -15,6 +15,8 @@ import pytest
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
+pytest_plugins = ("browser", "reference.served")
+
 REAL_DATA_SETS = ("isbi2012", "nuclei")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -54,12 +56,18 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the one option of these tests."""
+    """Adds the options of these tests."""
     parser.addoption(
         "--real-data",
         metavar="DIR",
         type=Path,
         help=f"folder that holds the real data sets {', '.join(REAL_DATA_SETS)}; tests on them are skipped without it",
+    )
+    parser.addoption(
+        "--screenshots",
+        metavar="DIR",
+        type=Path,
+        help="folder where tests in a browser keep pictures of their pages; none are taken without it",
     )
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from browser import started
 from reference import tiny
 
 from benchmarks import __main__ as suite
@@ -29,12 +30,15 @@ from benchmarks import (
     objects,
     real,
     seams,
+    serving,
     start,
     step,
     streaming,
     strokes,
+    studio,
     together,
     volumes,
+    webpage,
 )
 from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
 from benchmarks.peers import ours, plain_flax
@@ -395,6 +399,7 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_line(monkeypatch, capsys
         strokes,
         together,
         volumes,
+        webpage,
     ],
     ids=lambda s: s.__name__,
 )
@@ -612,6 +617,19 @@ def test_seams(tmp_path, capsys):
     assert "| objects across seams | " in capsys.readouterr().out
 
 
+def test_serving(semantic_run, tmp_path, capsys):
+    image, _ = tiny.picture(0)
+    tiny.save(tmp_path / "images" / "a.png", image)
+    few = ["--clients", "2", "--seconds", "0.5", "--malformed", "30", "--json", str(tmp_path / "found.json")]
+    serving.main(["--run", str(semantic_run), "--images", str(tmp_path / "images"), *few])
+    out = capsys.readouterr().out
+    assert "gives the same bytes as before" in out
+    found = json.loads((tmp_path / "found.json").read_text())["raw"]
+    assert list(found["statuses"]) == ["200"]
+    assert sum(found["malformed"].values()) == 30
+    assert not [status for status in found["malformed"] if status.startswith("5")]
+
+
 def load_run_of_cells(root):
     """A run of one step that finds objects."""
     for number in range(3):
@@ -629,6 +647,16 @@ def test_export(tmp_path, capsys):
     (found,) = json.loads(file.read_text())["raw"].values()
     differences = [one["difference"] for one in found.values() if isinstance(one, dict)]
     assert 0 < max(differences) < 1e-5
+
+
+def test_webpage(tmp_path, capsys):
+    with started():  # or the test is skipped, or fails
+        pass
+    run_, file = load_run_of_cells(tmp_path), tmp_path / "webpage.json"
+    options = ["--images", "1", "--rounds", "1", "--side", "40", "--json", str(file), "--markdown"]
+    webpage.main(["--run", str(run_), "--data", str(tmp_path / "cells"), *options])
+    assert "| WebAssembly, 1 thread | " in capsys.readouterr().out
+    assert json.loads(file.read_text())["raw"]["equal"] == [1.0]
 
 
 def test_objects(capsys):
@@ -814,3 +842,35 @@ def test_a_worker_is_held_to_one_core():
     held = subprocess.run([sys.executable, "-c", code], preexec_fn=cost.hold(0), capture_output=True, text=True)
     assert held.stdout == "1 True\n"
     assert cost.processor_seconds(os.getpid()) > 0
+
+
+def test_studio_paints_inside_its_classes_and_within_its_budget():
+    labels = np.zeros((60, 60), np.int32)
+    labels[10:50, 20:40] = 1
+    before = np.zeros(labels.shape, bool)
+    drawn = list(studio.strokes(labels, before, None, pixels=1500, rng=np.random.default_rng(0)))
+    assert {k for k, _ in drawn} == {0, 1}
+    for k, pixels in drawn:
+        assert pixels.any()
+        assert (labels[pixels] == k).all()
+    assert 0 < before.sum() <= 1500
+    assert np.array_equal(before, np.any([pixels for _, pixels in drawn], axis=0))
+    wrong = np.zeros(labels.shape, bool)
+    wrong[15:20, 25:30] = True
+    corrected = list(studio.strokes(labels, np.zeros_like(wrong), wrong, pixels=400, rng=np.random.default_rng(0)))
+    assert {k for k, _ in corrected} == {1}
+    assert all((pixels & wrong).any() for _, pixels in corrected)
+
+
+def test_studio_scores_all_pixels_together():
+    truth = np.array([[0, 1, 1, -1]])
+    assert studio.dice_of([(np.array([[0, 1, 0, 1]]), truth)], 2) == (2 / 3, 2 / 3)
+    assert np.isnan(studio.dice_of([(truth, truth)], 3)[2])
+
+
+def test_studio_draws_its_curve(tmp_path):
+    rounds = [studio.Round(3, 0.01, 10, 1.0, (0.5, 0.8), 1.0), studio.Round(9, 0.02, 20, 2.0, (0.6, 0.9), None)]
+    studio.draw(rounds, ("a & b", "cell"), tmp_path / "a.svg", title="Score")
+    text = (tmp_path / "a.svg").read_text()
+    assert text.count("<circle") == 6
+    assert "a &amp; b" in text

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference.served import TOKEN, serving
 
 import tinyunet
 from tinyunet.cli.main import COMMANDS, main, parser
@@ -23,6 +24,8 @@ from tinyunet.data.readers import read_image
 from tinyunet.data.synthetic import write_cells
 from tinyunet.data.writers import write_png
 from tinyunet.runs.config import Config
+from tinyunet.runs.predict import PredictOptions, plan_jobs, predict_files
+from tinyunet.web.serve.results import Result
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -46,7 +49,7 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page."""
     found = re.finditer(
-        r"(?:^<!-- (.*) -->\n)?^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        r"(?:^<!-- ([^\n]*) -->\n)?^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     return [Block(match[2], match[3], match[1] or "") for match in found]
 
@@ -119,6 +122,33 @@ def test_blocks_run(page, prepared, tmp_path, monkeypatch, capsys):
             printed = capsys.readouterr().out
             if said := promised(block.text):
                 assert printed.splitlines() == said
+
+
+def test_the_page_on_serving_is_true(prepared, tmp_path, monkeypatch, capsys):
+    page = DOCS / "how-to" / "serve.md"
+    install, curl, python, proxy = blocks(page)
+    commands = [line for block in (install, proxy) for line in block.text.splitlines() if line.startswith("tinyunet ")]
+    assert [parser().parse_args(shlex.split(line)[1:]).allow_host for line in commands] == [[], ["lab.example.org"]]
+    shutil.copytree(prepared / "new", tmp_path / "new")
+    monkeypatch.chdir(tmp_path)
+    jobs = plan_jobs(["new/a.png"], "out", probabilities=True)
+    run = tinyunet.load(prepared / "my-run")
+    predict_files(run, jobs, PredictOptions(probabilities=True), quiet=True)
+    with serving(run) as url:
+        here = url.split("/")[2]
+
+        def told(text):
+            return text.replace("127.0.0.1:8420", here).replace("paste-it-here", TOKEN)
+
+        run_python(told(python.text), {})
+        assert capsys.readouterr().out.splitlines() == promised(python.text)
+        if shutil.which("curl") is None:
+            return  # what it would send, the tests of the interface send too
+        subprocess.run(["bash", "-e", "-c", told(curl.text)], check=True, timeout=120, stdout=subprocess.DEVNULL)
+    assert Path("labels.png").read_bytes() == jobs[0].labels.read_bytes()
+    assert Path("a.npy").read_bytes() == jobs[0].probabilities.read_bytes()
+    results = re.findall(r"^\| `([\w.]+)`(?:, `([\w.]+)`)?.* \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name for names in results for name in names if name} == set(typing.get_args(Result))
 
 
 def test_the_script_for_slurm_is_one():
@@ -203,8 +233,8 @@ def test_the_readme_shows_what_it_says():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/tinyunet demo\n" in text
     assert "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest\n" in text
-    picture, volume = re.findall(r"!\[.*\]\((.*)\)", text)
-    assert np.ptp(read_image(ROOT / volume)) > 100
+    picture, volume, page = re.findall(r"!\[.*\]\((.*)\)", text)
+    assert all(np.ptp(read_image(ROOT / other)) > 100 for other in (volume, page))
     shown = read_image(ROOT / picture)
     assert np.ptp(shown) > 100
     assert shown.shape[1] > 3 * shown.shape[0]

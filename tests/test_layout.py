@@ -17,7 +17,7 @@ TESTS = ROOT / "tests"
 
 # Sources without a test file of their own: a package's docstring, and the entry point that tests/cli starts.
 UNTESTED = {"__init__.py", "__main__.py"}
-# Test files that mirror no source file: this one, those of several files, and the one that runs examples/.
+# Test files that mirror no source file: this one, those of several files or of JavaScript, and that of examples/.
 FREE_TESTS = {
     "test_bad_folders.py",
     "test_objects.py",
@@ -27,15 +27,27 @@ FREE_TESTS = {
     "test_examples.py",
     "test_docs.py",
     "test_benchmarks.py",
+    "test_browser.py",
     "test_devices.py",
+    "web/studio/test_loop.py",
+    "web/studio/test_page.py",
+    "web/studio/test_page_modules.py",
+    "test_webpage.py",
+    "test_serve_page.py",
 }
 
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core"}
 
 # Libraries whose name for `import` is not their name for `pip`.
 DISTRIBUTIONS = {"PIL": "pillow", "orbax": "orbax-checkpoint", "skimage": "scikit-image", "tomli_w": "tomli-w"}
+# What comes with another library, by whose version it is chosen; and what another one imports for us.
+BROUGHT = {"starlette", "pydantic", "markupsafe"}
+UNSEEN = {"python-multipart"}
 
-HEAVY = ["jax", "jaxlib", "flax", "optax", "orbax", "grain", "numpy", "scipy", "skimage", "PIL", "matplotlib", "rich"]
+HEAVY = [
+    *("jax", "jaxlib", "flax", "optax", "orbax", "grain", "numpy", "scipy", "skimage", "PIL", "matplotlib", "rich"),
+    *("fastapi", "starlette", "uvicorn"),
+]
 
 
 def expected_tests() -> dict[Path, Path]:
@@ -80,7 +92,8 @@ def test_every_test_file_mirrors_a_source_file():
 
 
 def test_every_python_file_below_tests_is_run_or_is_a_reference():
-    others = {path.relative_to(TESTS) for path in TESTS.rglob("*.py")} - existing_tests() - {Path("conftest.py")}
+    shared = {Path("conftest.py"), Path("browser.py")}
+    others = {path.relative_to(TESTS) for path in TESTS.rglob("*.py")} - existing_tests() - shared
     assert not {str(path) for path in others if path.parts[0] != "reference"}
 
 
@@ -97,7 +110,7 @@ def test_the_check_above_sees_what_is_loaded():
     assert loaded_by("import tinyunet.models.unet") >= {"jax", "flax", "numpy"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["serve", "--help"]], ids=" ".join)
 def test_help_loads_nothing_heavy(arguments):
     code = (
         f"import sys; sys.argv[1:] = {arguments}\n"
@@ -149,10 +162,11 @@ def test_type_checkers_see_the_same_public_names():
 def test_the_libraries_declared_are_those_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *extras["dask"], *extras["onnx"]]
-    declared = {re.match(r"[\w-]+", line)[0] for line in lines}
+    lines = [*project["dependencies"], *extras["dask"], *extras["onnx"], *extras["web"]]
+    declared = {re.match(r"[\w-]+", line)[0] for line in lines} - UNSEEN
     imported = set().union(*(imported_libraries(path) for path in SOURCE.rglob("*.py")))
     imported -= {*sys.stdlib_module_names, "tinyunet", "tinyunet_native"}  # the last is found and used if installed
+    imported -= BROUGHT
     assert {DISTRIBUTIONS.get(name, name) for name in imported} == declared
 
 

@@ -34,6 +34,14 @@ def test_what_was_compared_is_printed(run, tmp_path, capsys):
     assert err == ""
 
 
+def test_where_a_page_has_its_runtime_from_is_said(run, tmp_path, capsys):
+    path = tmp_path / "Cells"
+    assert tiny.command("export", run, "--format", "web", "--out", path, "--onnxruntime-web", "cdn") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].startswith(f"{path}   0.")
+    assert err == "note: The page loads onnxruntime-web 1.30.0 from https://cdn.jsdelivr.net, and checks it.\n"
+
+
 def test_a_file_that_is_there_is_replaced_only_when_asked(run, tmp_path, capsys):
     path = tmp_path / "cells.safetensors"
     path.write_bytes(b"something")

@@ -7,7 +7,7 @@ import pytest
 from reference import tiny
 from reference.untrained import untrained_run
 
-from tinyunet.errors import ConfigError, DataError, ParityError
+from tinyunet.errors import CheckpointError, ConfigError, DataError, ParityError
 from tinyunet.export.bioimageio import read_package
 from tinyunet.runs import export as module
 from tinyunet.runs.export import export_run
@@ -75,7 +75,59 @@ def test_what_a_file_cannot_do_is_said_unless_the_run_is_in_it(run, tmp_path):
     assert module._notes(other) == ["The file gives the maps that objects are found in, not the objects."]
 
 
+def test_a_page_is_a_folder_and_is_replaced_by_the_next(run, tmp_path):
+    made = export_run(run, tmp_path / "Cells", format="web", onnxruntime_web="cdn", quiet=True)
+    files = [path for path in (tmp_path / "Cells").rglob("*") if path.is_file()]
+    assert made.size_bytes == sum(path.stat().st_size for path in files)
+    assert made.difference < 1e-5
+    assert made.notes == ("The page loads onnxruntime-web 1.30.0 from https://cdn.jsdelivr.net, and checks it.",)
+    (tmp_path / "Cells" / "of an older version.js").touch()
+    export_run(run, tmp_path / "Cells", format="web", onnxruntime_web="cdn", overwrite=True, quiet=True)
+    assert sorted(path for path in (tmp_path / "Cells").rglob("*") if path.is_file()) == sorted(files)
+    assert "<h1>Cells</h1>" in (tmp_path / "Cells" / "index.html").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["Cells"]
+
+
 # What is refused
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_no_page_is_not_replaced(run, tmp_path, overwrite):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(
+        ConfigError, match=r" holds files that are no page of ours, and is not replaced; choose another"
+    ):
+        export_run(run, tmp_path, format="web", onnxruntime_web="cdn", overwrite=overwrite, quiet=True)
+    with pytest.raises(ConfigError, match=r"/mine\.txt is no folder; choose another --out\.$"):
+        export_run(run, tmp_path / "mine.txt", format="web", overwrite=overwrite, quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_page_is_replaced_only_when_asked(run, tmp_path):
+    (tmp_path / "model.json").write_text('{"format": "tinyunet web page, version 1"}')
+    with pytest.raises(ConfigError, match=r" exists; replace it by --overwrite, or choose another --out\.$"):
+        export_run(run, tmp_path, format="web", onnxruntime_web="cdn", quiet=True)
+
+
+def test_what_a_page_cannot_hold_is_said_before_anything_is_fetched(run, tmp_path):
+    model = dataclasses.replace(run.config.model, norm="group")
+    other = dataclasses.replace(run, config=dataclasses.replace(run.config, model=model))
+    with pytest.raises(CheckpointError, match="GroupNorm"):  # weights that do not fit come first
+        export_run(other, tmp_path / "Cells", format="web", onnxruntime_web="no/such/folder", quiet=True)
+    data = dataclasses.replace(run.config.data, channels=dataclasses.replace(run.channels, used=1))
+    values = tuple(dataclasses.replace(info, value=info.value + 70_000) for info in run.labelling.classes)
+    data = dataclasses.replace(data, labelling=dataclasses.replace(run.labelling, classes=values))
+    other = dataclasses.replace(run, config=dataclasses.replace(run.config, data=data))
+    with pytest.raises(
+        ConfigError, match=r"^A page cannot hold this model: masks of PNG hold values from 0 to 65535, "
+    ):
+        export_run(other, tmp_path / "Cells", format="web", onnxruntime_web="no/such/folder", quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_onnxruntime_web_is_for_pages_alone(run, tmp_path):
+    with pytest.raises(ConfigError, match=r"is part of the format web alone: leave out --onnxruntime-web\.$"):
+        export_run(run, tmp_path / "a.onnx", format="onnx", onnxruntime_web="cdn", quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Write a run as a file for other programs, and compare what it computes with the run."""
+"""Write a run as a file or a page for others to use, and compare what it computes with the run."""
 
 import argparse
 import sys
@@ -12,12 +12,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN", type=Path, help="a run folder or a model.safetensors")
     parser.add_argument(
         "--format",
-        choices=("onnx", "stablehlo", "safetensors", "bioimageio"),
+        choices=("onnx", "stablehlo", "safetensors", "bioimageio", "web"),
         required=True,
         help="onnx, or stablehlo for JAX: the whole pipeline; safetensors: weights and configuration; bioimageio: a "
-        "package of bioimage.io",
+        "package of bioimage.io; web: a page that computes in its visitors' browsers",
     )
-    parser.add_argument("--out", metavar="PATH", type=Path, required=True, help="the file to write")
+    parser.add_argument(
+        "--out", metavar="PATH", type=Path, required=True, help="the file to write, and for web the folder"
+    )
     parser.add_argument(
         "--data", metavar="DATA", type=Path, help="compare on test images of this data set, not on images made up"
     )
@@ -28,7 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let a package carry a test image of DATA; without it, none of yours is in the file",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    parser.add_argument(
+        "--onnxruntime-web",
+        metavar="DIR|cdn",
+        help="what a page computes with: the folder of that npm package, or cdn for a public host; by default npm "
+        "fetches it",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a file, or a page, that is there")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -43,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         licence=arguments.licence,
         authors=arguments.authors,
         include_image=arguments.include_image,
+        onnxruntime_web=arguments.onnxruntime_web,
         overwrite=arguments.overwrite,
         quiet=arguments.quiet,
     )

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 STARTED = time.monotonic()
 """About when the process began: `--minutes` counts from here."""
 
-COMMANDS = ("demo", "check", "train", "evaluate", "predict", "report", "summary", "export", "import")
+COMMANDS = ("demo", "check", "train", "evaluate", "predict", "report", "summary", "export", "import", "serve", "studio")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,26 +1,29 @@
-"""A run as a file that other programs use, checked against the run before it takes its place."""
+"""A run as a file, or a folder, that other programs use, checked against the run before it takes its place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyunet.data.writers import replace_file
+from tinyunet.data.writers import replace_file, replace_folder
 from tinyunet.errors import ConfigError, ParityError
 from tinyunet.export.graph import onnx_package
+from tinyunet.export.webpage import check_webpage, is_webpage
+from tinyunet.export.webruntime import find_runtime
 from tinyunet.runs.display import Display
 from tinyunet.runs.exporters import WRITERS, Label
 from tinyunet.runs.folder import WEIGHTS
 from tinyunet.runs.parity import LEAST_EQUAL, TOLERANCE, Comparison, compare, cut_out_images, made_up_images
+from tinyunet.runs.pipeline import pipeline_of
 from tinyunet.runs.run import Run, load
 
 
 @dataclass(frozen=True)
 class Export:
-    """A file that was written, and how it compares with its run.
+    """A file, or a folder, that was written, and how it compares with its run.
 
     Attributes:
-        path: The file.
-        size_bytes: Of the file.
+        path: The file or the folder.
+        size_bytes: Of the file, or of all files of the folder.
         comparisons: Of three images.
         notes: What is worth knowing, one line each.
     """
@@ -50,6 +53,7 @@ def export_run(
     licence: str = "",
     authors: Sequence[str] = (),
     include_image: bool = False,
+    onnxruntime_web: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Export:
@@ -60,14 +64,17 @@ def export_run(
 
     Args:
         run: A run, its folder, or its `model.safetensors`; folds go into one file, which gives their mean.
-        path: The file to write, with the suffix of its format.
+        path: The file to write, with the suffix of its format; for `web` the folder.
         format: `onnx`; `stablehlo`, for JAX; `safetensors`, the weights and the configuration, for `tinyunet.load`
-            and for others; or `bioimageio`, a package with the ONNX file inside.
+            and for others; `bioimageio`, a package with the ONNX file inside; or `web`, a page with it, which computes
+            in its visitors' browsers.
         data: A data set whose test images are compared; without it, images are made up.
         licence: Of the model, to be written into ONNX files and packages, such as `CC-BY-4.0`.
         authors: Of the model, to be written into packages.
         include_image: Let a package carry a test image of `data`, where it would carry one that is made up.
-        overwrite: Replace a file that is there.
+        onnxruntime_web: What the page computes with: the folder of that npm package, or `cdn` for files that the page
+            loads from a public host. Without it npm fetches the package, and where it cannot, it is as with `cdn`.
+        overwrite: Replace a file that is there, or the folder of a page.
         quiet: Show no progress.
 
     Raises:
@@ -78,26 +85,39 @@ def export_run(
     """
     path = Path(path)
     _check_path(path, format, overwrite=overwrite)
-    if format in ("onnx", "bioimageio"):  # asked for before anything takes time
+    if format in ("onnx", "bioimageio", "web"):  # asked for before anything takes time
         onnx_package()
         onnx_package("onnxruntime")
     if include_image and (data is None or format != "bioimageio"):
         raise ConfigError("A test image is carried by the format bioimageio alone, and taken from --data: give both.")
+    if onnxruntime_web is not None and format != "web":
+        raise ConfigError("onnxruntime-web is part of the format web alone: leave out --onnxruntime-web.")
     run = run if isinstance(run, Run) else load(run)
     if path.resolve() in (run.path.resolve(), (run.path / WEIGHTS).resolve()):
         raise ConfigError(f"{path} is the run itself; choose another --out.")
     run.check_weights()
+    runtime = None
+    if format == "web":
+        check_webpage(pipeline_of(run), run.labelling)
+        runtime = find_runtime(onnxruntime_web)
     images = made_up_images(run) if data is None else cut_out_images(run, Path(data))
     label = Label(
-        name=path.stem, licence=licence, authors=tuple(authors), images=tuple(images) if include_image else ()
+        name=path.name if format == "web" else path.stem,
+        licence=licence,
+        authors=tuple(authors),
+        images=tuple(images) if include_image else (),
+        runtime=runtime,
     )
-    with replace_file(path) as temporary, Display(len(images), quiet=quiet) as display:
+    replace = replace_folder if format == "web" else replace_file
+    with replace(path) as temporary, Display(len(images), quiet=quiet) as display:
         display.count(0, path.name)
         _, write = WRITERS[format]
         exported = write(temporary, run, label)
-        size = temporary.stat().st_size
+        files = [file for file in (temporary, *temporary.rglob("*")) if file.is_file()]
+        size = sum(file.stat().st_size for file in files)
         comparisons = tuple(compare(run, exported, images, progress=display.count))
-        made = Export(path, size, comparisons, () if format == "safetensors" else tuple(_notes(run)))
+        notes = [] if format == "safetensors" else _notes(run, objects=format == "web")
+        made = Export(path, size, comparisons, (*notes, *([runtime.note] if runtime else [])))
         if not (made.difference <= TOLERANCE and made.equal >= LEAST_EQUAL):  # so written, it catches nan too
             raise ParityError(
                 f"{path} is not written: its probabilities differ from the run's by {made.difference:.2g}, and "
@@ -112,6 +132,9 @@ def _check_path(path: Path, format: str, *, overwrite: bool) -> None:
     if format not in WRITERS:
         raise ConfigError(f"`format` must be one of {', '.join(WRITERS)}, got {format!r}.")
     suffix, _ = WRITERS[format]
+    if format == "web":
+        _check_folder(path, overwrite=overwrite)
+        return
     if path.suffix != suffix:
         raise ConfigError(f"A file of the format {format} must end in {suffix}, got {path}.")
     if path.is_dir():
@@ -120,14 +143,28 @@ def _check_path(path: Path, format: str, *, overwrite: bool) -> None:
         raise ConfigError(f"{path} exists; replace it by --overwrite, or choose another --out.")
 
 
-def _notes(run: Run) -> list[str]:
-    """What a file cannot do that the run does."""
+def _check_folder(path: Path, *, overwrite: bool) -> None:
+    """Refuses a folder that holds anything but a page that may be replaced."""
+    if not path.name:
+        raise ConfigError(f"{path} is no name of a folder; choose another --out.")
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise ConfigError(f"{path} is no folder; choose another --out.")
+    if not path.exists() or not any(path.iterdir()):
+        return
+    if not is_webpage(path):
+        raise ConfigError(f"{path} holds files that are no page of ours, and is not replaced; choose another --out.")
+    if not overwrite:
+        raise ConfigError(f"{path} exists; replace it by --overwrite, or choose another --out.")
+
+
+def _notes(run: Run, *, objects: bool = False) -> list[str]:
+    """What a file cannot do that the run does; one that finds objects can do more."""
     notes = []
     if run.config.model.dtype != "float32":
         notes.append(f"The network was trained in {run.config.model.dtype}; the file computes in float32.")
     if run.config.data.spacing:
         spacing = " × ".join(f"{side:g}" for side in run.config.data.spacing)
         notes.append(f"The file takes volumes with a spacing of {spacing}: it does not resample others.")
-    if run.finds_objects:
+    if run.finds_objects and not objects:
         notes.append("The file gives the maps that objects are found in, not the objects.")
     return notes

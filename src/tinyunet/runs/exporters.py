@@ -9,12 +9,16 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
+from tinyunet.data.normalise import normalise
 from tinyunet.errors import ConfigError, ParityError
 from tinyunet.evaluation.display import to_display
 from tinyunet.evaluation.overlay import object_colors, overlay
 from tinyunet.export.bioimageio import Card, read_package, write_bioimageio
 from tinyunet.export.onnxfile import open_onnx, write_onnx
 from tinyunet.export.stablehlo import open_stablehlo, write_stablehlo
+from tinyunet.export.webpage import MODEL, Page, write_webpage
+from tinyunet.export.webruntime import WebRuntime
+from tinyunet.runs.build import build_tiles
 from tinyunet.runs.parity import Exported, Whole, telling_images
 from tinyunet.runs.pipeline import pipeline_of
 from tinyunet.runs.run import Run, load
@@ -34,12 +38,14 @@ class Label:
         authors: Of the model.
         images: Test images as their files hold them, of which a format that carries one may take any; without them it
             makes one up.
+        runtime: Where a page has onnxruntime-web from.
     """
 
     name: str
     licence: str = ""
     authors: tuple[str, ...] = ()
     images: tuple[Shaped[np.ndarray, "*space c"], ...] = ()
+    runtime: WebRuntime | None = None
 
 
 def _onnx(path: Path, run: Run, label: Label) -> Exported:
@@ -140,12 +146,34 @@ def _cover(
     return np.concatenate([shown, overlay(shown, labels, colors)], axis=1)
 
 
+def _web(path: Path, run: Run, label: Label) -> Exported:
+    """The model of a page is compared as the page uses it; how the page cuts images is the same for all models."""
+    page = Page(
+        name=label.name,
+        labelling=run.labelling,
+        tiles=build_tiles(run.config.model, run.config.patch, large=True),  # of these less is thrown away
+        objects=run.config.objects if run.finds_objects else None,
+        licence=label.licence,
+    )
+    path.mkdir(exist_ok=True)
+    write_webpage(path, pipeline_of(run, licence=label.licence), page, label.runtime or WebRuntime(""))
+    compute = _by_onnx((path / MODEL).read_bytes())
+    by_page = run.normalisation.kind == "image"
+
+    def exported(image: Shaped[np.ndarray, "*space c"]) -> Mapping[str, np.ndarray]:
+        used = run.channels.apply(image, where="The image")
+        return compute(normalise(used, run.normalisation) if by_page else used)
+
+    return exported
+
+
 WRITERS: Mapping[str, tuple[str, Callable[[Path, Run, Label], Exported]]] = MappingProxyType(
     {
         "onnx": (".onnx", _onnx),
         "stablehlo": (".stablehlo", _stablehlo),
         "safetensors": (".safetensors", _safetensors),
         "bioimageio": (".zip", _bioimageio),
+        "web": ("", _web),
     }
 )
-"""For each format what names of files end in, and what writes a file."""
+"""For each format what names of files end in, nothing of folders, and what writes one."""

@@ -137,6 +137,7 @@ def predict_files(
     options: PredictOptions | None = None,
     *,
     compute: Compute | None = None,
+    progress: Progress | None = None,
     quiet: bool = False,
 ) -> list[str]:
     """Predicts every job and writes its files, each whole or not at all.
@@ -149,6 +150,8 @@ def predict_files(
         jobs: What `plan_jobs` gives.
         options: What is written, and how it is predicted; labels alone by default.
         compute: What computes the bands of large images; None for this process, as it is for all others.
+        progress: Called with the tiles done and the tiles in all of each image; what it raises ends the prediction, and
+            no half of a file is left.
         quiet: Show no progress.
 
     Returns:
@@ -172,9 +175,11 @@ def predict_files(
 
             def told(tiles: int, total: int, job: Job = job, done: int = done, began: float = began) -> None:
                 display.parts(done, job.image.name, tiles, total, since=began)
+                if progress is not None:
+                    progress(tiles, total)
 
             try:
-                about, in_parts = _predict(run, job, options, told, compute)
+                about, in_parts = _predict(run, job, options, (told, progress), compute)
                 notes += about
                 whole += [shown(job.image)] * (not in_parts)
             except DataError as error:
@@ -207,15 +212,19 @@ def write_record(run: Run, out: Path) -> None:
 
 
 def _predict(
-    run: Run, job: Job, options: PredictOptions, progress: Progress, compute: Compute | None
+    run: Run, job: Job, options: PredictOptions, told: tuple[Progress, Progress | None], compute: Compute | None
 ) -> tuple[list[str], bool]:
-    """Predicts one image, in parts if that is asked for or worth it and can be done; notes, and whether it was so."""
+    """Predicts one image, in parts if that is asked for or worth it and can be done; notes, and whether it was so.
+
+    What is `told` of the tiles done is the one in parts, and the other of an image as a whole.
+    """
+    of_parts, of_whole = told
     asked = options.region is not None or options.on_error == "fill"
     if not asked and suffix(job.image) not in ROW_SUFFIXES:
-        return _predict_whole(run, job, options), False
+        return _predict_whole(run, job, options, of_whole), False
     header = read_header(job.image, axes=run.config.data.axes, most=MAX_REGION_PIXELS)
-    if not asked and not is_large(header):
-        return _predict_whole(run, job, options), False
+    if not asked and not (is_large(header) and suffix(job.labels) in ROW_SUFFIXES):
+        return _predict_whole(run, job, options, of_whole), False
     with open_lazily(job.image, axes=run.config.data.axes, on_error=options.on_error) as image:
         reason = _in_one_piece(run, header, options)
         if image is None:
@@ -231,11 +240,11 @@ def _predict(
                 region=options.region,
                 compute=compute,
             )
-            return streamed(progress), True
+            return streamed(of_parts), True
     if options.region is not None:
         raise DataError(f"{shown(job.image)} can be predicted as a whole only, since {reason}; leave out --region.")
     notes = [f"{shown(job.image)} was predicted as a whole in memory, since {reason}."] if is_large(header) else []
-    return [*_predict_whole(run, job, options), *notes], False
+    return [*_predict_whole(run, job, options, of_whole), *notes], False
 
 
 def _in_one_piece(run: Run, header: Header, options: PredictOptions) -> str | None:
@@ -251,32 +260,36 @@ def _in_one_piece(run: Run, header: Header, options: PredictOptions) -> str | No
     return None
 
 
-def _predict_whole(run: Run, job: Job, options: PredictOptions) -> list[str]:
+def _predict_whole(run: Run, job: Job, options: PredictOptions, progress: Progress | None) -> list[str]:
     image = _read(run, job.image)
     geometry = read_header(job.image, axes=run.config.data.axes).geometry
     spacing = geometry.spacing if geometry is not None else ()
     if options.probabilities or options.uncertainty:
-        scores = run.probabilities(image, spacing=spacing, tta=options.tta)
+        scores = run.probabilities(image, spacing=spacing, tta=options.tta, progress=progress)
         labels = run.decide(scores)
         if options.probabilities:
             write_array(job.probabilities, scores)
         if options.uncertainty:
             _write_uncertainty(job, np.round(255 * normalised_entropy(scores)).astype(np.uint8))
     else:
-        labels = run.predict(image, spacing=spacing, tta=options.tta)
+        labels = run.predict(image, spacing=spacing, tta=options.tta, progress=progress)
     many = run.finds_objects and labels.max() >= 2**16 and job.labels.suffix == ".png"  # which holds 16 bits
     write_labels(job.labels.with_suffix(".tif") if many else job.labels, labels, run.labelling, like=job.image)
     if run.finds_objects:
         unit = geometry.unit if geometry is not None else ""
         write_text(job.table, table_text(measure_objects(labels, image, spacing=spacing, unit=unit)))
     if options.overlays:
-        plain = 1 if run.labelling.num_classes == 2 and run.labelling.boundary == run.labelling.names[0] else 0
         colors = object_colors(int(labels.max())) if run.finds_objects else run.labelling.colors
         upward = geometry is not None and geometry.affine is not None
         sides = spacing or (1.0,) * labels.ndim
-        write_png(job.overlay, view(image, labels, colors, background=plain, spacing=sides, upward=upward))
+        write_png(job.overlay, view(image, labels, colors, background=plain_class(run), spacing=sides, upward=upward))
     constant = np.ptp(image) == 0
     return [f"{job.image} has one value everywhere; its labels mean nothing."] if constant else []
+
+
+def plain_class(run: Run) -> int:
+    """The class that pictures leave as it is: the first, but the second where the first is the border between two."""
+    return 1 if run.labelling.num_classes == 2 and run.labelling.boundary == run.labelling.names[0] else 0
 
 
 def _read(run: Run, path: Path) -> np.ndarray:
