@@ -14,7 +14,7 @@ def test_annotations_become_a_data_set_that_can_be_checked(tmp_path, capsys):
     assert capsys.readouterr().out == (
         f"2 images with 2 shapes of 1 class (cell): task instances.\ndata     {out}\nnext     tinyunet check {out}\n"
     )
-    assert tiny.command("check", out) == 0
+    assert tiny.command("check", out, *tiny.OPTIONS) == 0
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path, capsys):
