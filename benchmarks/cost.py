@@ -40,6 +40,7 @@ class Predicted:
         worker_seconds: Of processor time, summed over the workers.
         command_seconds: Of processor time of the command, which writes what the workers send.
         network_bytes: Sent over the loopback interface meanwhile.
+        read_bytes: Of files, by all workers.
         worker_bytes: The largest proportional set size of a worker at the end.
     """
 
@@ -49,6 +50,7 @@ class Predicted:
     worker_seconds: float
     command_seconds: float
     network_bytes: int
+    read_bytes: int
     worker_bytes: int
 
 
@@ -82,6 +84,12 @@ def processor_seconds(process: int) -> float:
     """Processor time that a process has used, its ended children included."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def read_bytes(process: int) -> int:
+    """What a process has read of files so far, whether or not they were in memory."""
+    lines = Path(f"/proc/{process}/io").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("rchar:")))
 
 
 def hold(core: int):
@@ -130,6 +138,7 @@ def predict(trained: Path, image: Path, *, workers: int, pixels: int, work: Path
         command = [*TINYUNET, "predict", trained, image, "--dask", address, "--quiet"]
         run([*command, "--out", work / "first", "--region", part], cache=work / "cache")
         before = [processor_seconds(process) for process in processes]
+        had_read = sum(map(read_bytes, processes))
         sent, began = loopback_bytes(), time.perf_counter()
         finished = subprocess.Popen([*command, "--out", work / f"masks-{workers}-{pixels}"], stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(finished.pid, 0)
@@ -144,6 +153,7 @@ def predict(trained: Path, image: Path, *, workers: int, pixels: int, work: Path
             worker_seconds=sum(map(processor_seconds, processes)) - sum(before),
             command_seconds=usage.ru_utime + usage.ru_stime,
             network_bytes=loopback_bytes() - sent,
+            read_bytes=sum(map(read_bytes, processes)) - had_read,
             worker_bytes=max(map(proportional_bytes, processes)),
         )
 
@@ -184,10 +194,11 @@ def fit(found: Sequence[Predicted]) -> dict[str, float]:
     """The coefficients of the model of cost, by least squares over all predictions.
 
         worker seconds  = a + w gigapixels          command seconds = b + c gigapixels
-        network bytes   = d + n gigapixels          seconds = s + w gigapixels / workers
+        network bytes   = d + n gigapixels          read bytes      = e + r gigapixels
+        seconds         = s + w gigapixels / workers
 
     Returns:
-        `w`, `c` in seconds and `n` in bytes a gigapixel, `s` in seconds.
+        `w`, `c` in seconds and `n`, `r` in bytes a gigapixel, `s` in seconds.
     """
     giga = np.array([one.pixels / GIGA for one in found])
     line = np.stack([np.ones_like(giga), giga], axis=1)
@@ -201,6 +212,7 @@ def fit(found: Sequence[Predicted]) -> dict[str, float]:
         "worker_seconds": each,
         "command_seconds": slope([one.command_seconds for one in found]),
         "network_bytes": slope([one.network_bytes for one in found]),
+        "read_bytes": slope([one.read_bytes for one in found]),
         "start_seconds": float(np.mean([one.seconds - each * share for one, share in zip(found, shares, strict=True)])),
         "worker_bytes": float(max(one.worker_bytes for one in found)),
     }
@@ -234,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         options = {"samples": arguments.samples, "steps": arguments.steps, "work": work}
         steps = [train(data, processes=n, **options) for n in WORKERS]
     coefficients = fit(predicted)
-    header = ("workers", "megapixels", "s", "s of workers", "s of the command", "MB sent", "MiB of a worker")
+    header = ("workers", "megapixels", "s", "s of workers", "s of the command", "MB sent", "MB read", "MiB of a worker")
     rows = tuple(
         (
             str(one.workers),
@@ -243,6 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             one.worker_seconds,
             one.command_seconds,
             one.network_bytes / 1e6,
+            one.read_bytes / 1e6,
             round(one.worker_bytes / 2**20),
         )
         for one in predicted
@@ -251,6 +264,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ("processor time of workers, s a gigapixel", coefficients["worker_seconds"]),
         ("processor time of the command, s a gigapixel", coefficients["command_seconds"]),
         ("sent to the command, MB a gigapixel", coefficients["network_bytes"] / 1e6),
+        ("read by workers, MB a gigapixel", coefficients["read_bytes"] / 1e6),
         ("start and end, s", coefficients["start_seconds"]),
     )
     trainings = tuple(

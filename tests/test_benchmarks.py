@@ -811,6 +811,7 @@ def test_costs_are_fitted_by_hand():
             worker_seconds=3 + 300 * giga,
             command_seconds=4 + 20 * giga,
             network_bytes=round(1e6 + 1.5e9 * giga),
+            read_bytes=round(2e6 + 8e8 * giga),
             worker_bytes=500 + workers,
         )
 
@@ -819,6 +820,7 @@ def test_costs_are_fitted_by_hand():
         "worker_seconds": 300,
         "command_seconds": 20,
         "network_bytes": 1.5e9,
+        "read_bytes": 8e8,
         "start_seconds": 7,
         "worker_bytes": 502,
     }
@@ -842,6 +844,7 @@ def test_a_worker_is_held_to_one_core():
     held = subprocess.run([sys.executable, "-c", code], preexec_fn=cost.hold(0), capture_output=True, text=True)
     assert held.stdout == "1 True\n"
     assert cost.processor_seconds(os.getpid()) > 0
+    assert cost.read_bytes(os.getpid()) > 0
 
 
 def test_studio_paints_inside_its_classes_and_within_its_budget():
