@@ -266,7 +266,9 @@ def test_the_recipe_for_slurm(trained, tall, tmp_path, monkeypatch):
 
     page = (Path(__file__).parents[2] / "docs/how-to/predict-on-a-cluster.md").read_text(encoding="utf-8")
     script = page[page.index("import subprocess\n") :].split("```")[0].removeprefix("import subprocess\n")
+    before = signal.getsignal(signal.SIGINT)
     exec(compile(script, "<page>", "exec"), {"subprocess": SimpleNamespace(run=run_here)})
+    signal.signal(signal.SIGINT, before)  # importing dask_jobqueue has set it
     job = (tmp_path / "job.sh").read_text()
     wanted = ("-p compute", "-n 1", "--cpus-per-task=8", "--mem=15G", "-t 04:00:00")
     assert {f"#SBATCH {option}" for option in wanted} <= set(job.splitlines())

@@ -42,8 +42,10 @@ class Journal:
         >>> journal = Journal(path)
         >>> journal.append({"image": "a"}, b"paint")
         >>> journal.close()
-        >>> [*Journal(path).entries()]
+        >>> again = Journal(path)
+        >>> [*again.entries()]
         [Entry(head={'image': 'a'}, body=b'paint')]
+        >>> again.close()
     """
 
     def __init__(self, path: Path):
