@@ -12,7 +12,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ import numpy as np
 
 from benchmarks.measure import machine
 from benchmarks.present import Table, add_output_options, present
-from benchmarks.streaming import CELLS, MOSAIC, make, proportional_bytes, watch
+from benchmarks.streaming import add_work_options, mosaic, prepared, proportional_bytes, watch
 from benchmarks.whole import TINYUNET, run
 
 WORKERS = (1, 2)
@@ -223,25 +222,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[5000, 10000], help="of images (default 5000 10000)")
     parser.add_argument("--steps", type=int, default=200, help="of each training (default 200)")
     parser.add_argument("--samples", type=int, default=4, help="of a process and step (default 4)")
-    parser.add_argument("--data", metavar="FOLDER", type=Path, help="images to make them of (default: drawn cells)")
-    parser.add_argument("--run", metavar="RUN", type=Path, help="a trained run (default: one step on these images)")
-    parser.add_argument("--work", metavar="DIR", type=Path, help="where files are made, and left (default: nowhere)")
+    add_work_options(parser)
     add_output_options(parser)
     arguments = parser.parse_args(argv)
     facts = machine()
-    with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary) if arguments.work is None else arguments.work
-        work.mkdir(parents=True, exist_ok=True)
-        data, trained = arguments.data or work / "cells", arguments.run or work / "run"
-        if not data.exists():
-            make(CELLS, data)
-        if not trained.exists():
-            run([*TINYUNET, "train", data, "--out", trained, "--steps", "1", "--quiet"], cache=work / "cache")
+    with prepared(arguments) as (work, data, trained):
         predicted: list[Predicted] = []
         for side in arguments.sides:
-            image = work / f"mosaic-{side}x{side}.tif"
-            if not image.exists():
-                make(MOSAIC, image, data, side, side)
+            image = mosaic(work, data, height=side, width=side)
             predicted += [predict(trained, image, workers=n, pixels=side * side, work=work) for n in WORKERS]
         options = {"samples": arguments.samples, "steps": arguments.steps, "work": work}
         steps = [train(data, processes=n, **options) for n in WORKERS]

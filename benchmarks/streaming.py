@@ -1,6 +1,7 @@
 """How much memory does predicting a large image take, and how fast is it? Beside MONAI's sliding window."""
 
 import argparse
+import contextlib
 import importlib.util
 import subprocess
 import sys
@@ -147,6 +148,35 @@ MOSAIC = (
 CELLS = "import sys; from tinyunet.data.synthetic import write_cells as write; write(sys.argv[1], shape=(512, 512))"
 
 
+def add_work_options(parser: argparse.ArgumentParser) -> None:
+    """What `prepared` wants to know."""
+    parser.add_argument("--data", metavar="FOLDER", type=Path, help="images to make it of (default: drawn cells)")
+    parser.add_argument("--run", metavar="RUN", type=Path, help="a trained run (default: one step on these images)")
+    parser.add_argument("--work", metavar="DIR", type=Path, help="where files are made, and left (default: nowhere)")
+
+
+@contextlib.contextmanager
+def prepared(arguments: argparse.Namespace) -> Iterator[tuple[Path, Path, Path]]:
+    """A folder to work in, a data set and a trained run: those that are given, or made in the folder."""
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary) if arguments.work is None else arguments.work
+        work.mkdir(parents=True, exist_ok=True)
+        data, trained = arguments.data or work / "cells", arguments.run or work / "run"
+        if not data.exists():
+            make(CELLS, data)
+        if not trained.exists():
+            run([*TINYUNET, "train", data, "--out", trained, "--steps", "1", "--quiet"], cache=work / "cache")
+        yield work, data, trained
+
+
+def mosaic(work: Path, data: Path, *, height: int, width: int) -> Path:
+    """The image in the folder to work in, which `write_mosaic` makes unless it is there."""
+    image = work / f"mosaic-{height}x{width}.tif"
+    if not image.exists():
+        make(MOSAIC, image, data, height, width)
+    return image
+
+
 def peers(run_folder: Path, image: Path, out: Path) -> dict[str, list[str | Path]]:
     """What others are asked to do: the same image, a network of the same shape, a file of labels."""
     if importlib.util.find_spec("monai") is None or importlib.util.find_spec("torch") is None:
@@ -159,24 +189,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__)
     parser.add_argument("--height", type=int, default=20_000, help="of the image, in pixels (default 20000)")
     parser.add_argument("--width", type=int, default=20_000, help="of the image, in pixels (default 20000)")
-    parser.add_argument("--data", metavar="FOLDER", type=Path, help="images to make it of (default: drawn cells)")
-    parser.add_argument("--run", metavar="RUN", type=Path, help="a trained run (default: one step on these images)")
-    parser.add_argument("--work", metavar="DIR", type=Path, help="where files are made, and left (default: nowhere)")
+    add_work_options(parser)
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave MONAI out")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
     facts = machine()
-    with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary) if arguments.work is None else arguments.work
-        work.mkdir(parents=True, exist_ok=True)
-        data, trained = arguments.data or work / "cells", arguments.run or work / "run"
-        if not data.exists():
-            make(CELLS, data)
-        if not trained.exists():
-            run([*TINYUNET, "train", data, "--out", trained, "--steps", "1", "--quiet"], cache=work / "cache")
-        image = work / f"mosaic-{arguments.height}x{arguments.width}.tif"
-        if not image.exists():
-            make(MOSAIC, image, data, arguments.height, arguments.width)
+    with prepared(arguments) as (work, data, trained):
+        image = mosaic(work, data, height=arguments.height, width=arguments.width)
         commands: dict[str, list[str | Path]] = {
             "tinyunet predict": [*TINYUNET, "predict", trained, image, "--out", work / "masks", "--quiet"]
         }
