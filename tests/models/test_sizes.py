@@ -67,6 +67,13 @@ def test_one_pooling_without_padding():
     assert Topology(depth=1, padding="valid").output_size(11) is None  # 9 is odd
 
 
+def test_upsampling_without_padding_makes_nothing_up():
+    # 16 -2-> 14 -pool-> 7 -2-> 5 -up, less what would be made up at its ends-> 8 or 6 -2-> 6 or 4
+    assert Topology(depth=1, padding="valid", upsample="bilinear").output_size(16) == 6
+    assert Topology(depth=1, padding="valid", upsample="pixel_shuffle").output_size(16) == 4
+    assert Topology(depth=1, padding="valid", upsample="pixel_shuffle").output_size(12) is None
+
+
 def test_how_far_one_pooling_sees():
     # The last 3x3: 1; the pixel pair at 1 past it starts at 2 at the farthest; bottom 3x3: 2 more; pairs; first 3x3.
     assert Topology(depth=1).receptive_radius() == 5
@@ -103,6 +110,19 @@ def test_no_pixel_is_seen_from_farther_than_the_receptive_radius(upsample, depth
     assert reach(topology) <= topology.receptive_radius()
     if upsample != "bilinear":  # of whose two neighbours a pixel needs only the nearer one
         assert reach(topology) == topology.receptive_radius()
+
+
+@pytest.mark.parametrize("upsample", ["transpose", "pixel_shuffle", "bilinear"])
+@pytest.mark.parametrize(("depth", "hold", "convs"), [(1, 0, 1), (2, 0, 2), (3, 1, 1)])
+def test_without_padding_a_part_gives_the_part_of_the_whole(upsample, depth, hold, convs):
+    topology = Topology(depth=depth, padding="valid", convs_per_block=convs, upsample=upsample, hold=hold)
+    model, start = network(topology), topology.multiple
+    size = topology.smallest_size(1)
+    line = jax.random.normal(jax.random.PRNGKey(0), (1, topology.smallest_size(5 * start), 1))
+    variables = positive_variables(model, line)
+    whole = quick_jit(model.apply)(variables, line)
+    part = quick_jit(model.apply)(variables, line[:, start : start + size])
+    np.testing.assert_allclose(part, whole[:, start : start + part.shape[1]], rtol=1e-6)
 
 
 # Properties

@@ -10,6 +10,7 @@ from tinyunet.errors import ConfigError
 from tinyunet.export import operations
 from tinyunet.export.graph import Graph
 from tinyunet.export.operations import Map
+from tinyunet.layers.upsample import MADE_UP
 from tinyunet.models.presets import ModelConfig
 
 Variables = Mapping[str, Any]
@@ -149,8 +150,12 @@ class _Network:
         if set(block) == {1}:
             return x
         if kind == "bilinear":
-            return operations.bilinear(self.graph, x, block=block, name=name)
-        return operations.depth_to_space(self.graph, x, block=block, features=self.unet.width(stage), name=name)
+            x = operations.bilinear(self.graph, x, block=block, name=name)
+        else:
+            x = operations.depth_to_space(self.graph, x, block=block, features=self.unet.width(stage), name=name)
+        made_up = 0 if self.config.padding == "same" else MADE_UP[kind]
+        known = [size - 2 * made_up * (step - 1) for size, step in zip(x.sizes, block, strict=True)]
+        return operations.crop(self.graph, x, known)
 
 
 _NORMS = {"batch": "BatchNorm", "group": "GroupNorm", "instance": "InstanceNorm"}

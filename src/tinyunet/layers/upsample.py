@@ -27,6 +27,9 @@ from tinyunet.layers.factors import axis_factors
 
 Upsampling = Literal["transpose", "bilinear", "pixel_shuffle"]
 
+MADE_UP: dict[Upsampling, int] = {"transpose": 0, "bilinear": 1, "pixel_shuffle": 2}
+"""How many pixels at each end of a doubled axis depend on what lies beyond the map."""
+
 
 def depth_to_space(x: Float[Array, "b *space m"], block: Sequence[int] | None = None) -> Float[Array, "b *fine d"]:
     """Moves groups of channels into the pixels of a block, 2^n of them where all n axes of space are doubled.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyunet.layers.conv import Padding
-from tinyunet.layers.upsample import Upsampling
+from tinyunet.layers.upsample import MADE_UP, Upsampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,8 @@ class Topology:
         """Size of the result, or None where the network cannot take `size`.
 
         With `same` padding any positive multiple of 2^poolings is kept. With `valid` padding a block loses
-        2 convs_per_block pixels, and what is pooled must be even.
+        2 convs_per_block pixels, upsampling those at its ends which it would make up (`MADE_UP`); what is pooled must
+        be even.
 
         Example:
             >>> Topology(depth=2).output_size(30) is None
@@ -72,8 +73,9 @@ class Topology:
                 return None
             size //= 2
         size -= lost
+        ends = 2 * MADE_UP[self.upsample] if self.padding == "valid" else 0
         for _ in range(self.poolings):
-            size = 2 * size - lost
+            size = 2 * size - ends - lost
         return size if size > 0 else None
 
     def smallest_size(self, at_least: int) -> int:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 from tinyunet.layers.block import ConvBlock, crop_to
 from tinyunet.layers.conv import Padding
 from tinyunet.layers.norm import Norm
-from tinyunet.layers.upsample import BilinearUpsample, ConvTranspose, PixelShuffle, Upsampling
+from tinyunet.layers.upsample import MADE_UP, BilinearUpsample, ConvTranspose, PixelShuffle, Upsampling
 from tinyunet.models.sizes import Topology, check_sizes
 
 Skip = Literal["concat", "add", "none"]
@@ -32,7 +32,8 @@ class UNet(nn.Module):
     Attributes:
         features: Channels of the first stage, at least 1.
         depth: Number of poolings: 2 in the seed, 4 in the 2015 paper. 0 is one block.
-        padding: `same` keeps the size; `valid` is the paper's: no padding, the skips are cropped.
+        padding: `same` keeps the size; `valid` is the paper's: no padding, the skips are cropped. Nothing is made up
+            at a border then: upsampling that looks at neighbours gives only the pixels whose neighbours there are.
         convs_per_block: 1 in the seed, 2 in the paper.
         norm: `batch`, `group`, `instance` or `none`.
         upsample: `transpose`, `bilinear` or `pixel_shuffle`; costs in `tinyunet.layers.upsample`.
@@ -178,8 +179,14 @@ class UNet(nn.Module):
 
     def _upsample(self, stage: int, x: Array, valid: Array | None) -> Array:
         """Undoes the pooling after a stage."""
-        layer = _UPSAMPLERS[self.upsample](self.width(stage), dtype=self.dtype, block=self._steps(stage, x.ndim - 2))
-        return layer(x, valid) if isinstance(layer, BilinearUpsample) else layer(x)
+        steps = self._steps(stage, x.ndim - 2)
+        layer = _UPSAMPLERS[self.upsample](self.width(stage), dtype=self.dtype, block=steps)
+        u = layer(x, valid) if isinstance(layer, BilinearUpsample) else layer(x)
+        if self.padding == "same":
+            return u
+        ends = (2 * MADE_UP[self.upsample] * (step - 1) for step in steps)
+        known = (size - end for size, end in zip(u.shape[1:-1], ends, strict=True))
+        return crop_to(u, (len(u), *known, self.width(stage)))
 
 
 _UPSAMPLERS = {"transpose": ConvTranspose, "bilinear": BilinearUpsample, "pixel_shuffle": PixelShuffle}
