@@ -81,7 +81,7 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch, tmp_path, caps
 def test_other_machines_are_let_in_with_a_note(semantic_run, monkeypatch, capsys):
     served = {}
 
-    def run_server(app, listening, *, browse):
+    def run_server(app, listening, *, browse, **_):
         served.update(hosts=app.app.config.hosts, browse=browse)
 
     monkeypatch.setattr("tinyunet.web.launch.run", run_server)
