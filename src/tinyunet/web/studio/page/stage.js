@@ -136,7 +136,7 @@ export class Stage {
   /** @param {number} factor */
   resizeBrush(factor) {
     const { size } = this;
-    const next = factor > 1 ? Math.max(size + 1, Math.round(size * factor)) : Math.min(size - 1, Math.round(size * factor));
+    const next = factor > 1 ? Math.max(size + 1, Math.floor(size * factor)) : Math.min(size - 1, Math.ceil(size * factor));
     choose({ size: Math.min(SIZE.most, Math.max(SIZE.least, next)) });
   }
 
