@@ -73,6 +73,7 @@ class StandIn:
                 "painted": float((self.labels[identity] != UNPAINTED).mean()),
                 "labelRevision": self.revisions[identity],
                 "predictionVersion": self.version if identity in self.predictions else None,
+                "predictionNumber": self.version if identity in self.predictions else None,
                 "doubt": None,
             }
             for identity, (name, image) in self.images.items()

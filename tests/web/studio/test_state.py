@@ -5,7 +5,7 @@ import json
 import pytest
 from reference.painted import SIDE, add_pictures, dots, open_studio, stroke
 
-from tinyunet.runs.live.training import Shown
+from tinyunet.runs.live.showing import Shown
 from tinyunet.web.studio.state import state_of
 
 
@@ -28,7 +28,7 @@ def test_an_empty_folder(studio):
 def test_the_most_doubtful_image_that_is_least_painted_is_suggested(studio):
     (first, truth), (second, _), (third, _) = add_pictures(studio, 3)
     for entry, doubt in ((first, 0.9), (second, 0.4), (third, 0.5)):
-        studio.training._shown[entry.stem] = Shown(3, b"", b"", doubt, 0, 0)
+        studio.training.showing._shown[entry.stem] = Shown(3, 7, b"", b"", doubt, 0, 0)
     assert state_of(studio)["suggestion"] == first.id
     studio.paint(first, stroke(dots(truth, 0, count=60)))  # more than a fiftieth
     state = state_of(studio)
@@ -41,6 +41,7 @@ def test_the_most_doubtful_image_that_is_least_painted_is_suggested(studio):
         "painted": 60 / SIDE**2,
         "labelRevision": 1,
         "predictionVersion": 3,
+        "predictionNumber": 7,
         "doubt": 0.9,
     }
 

@@ -1,6 +1,6 @@
 """The network of a live training: its programs, compiled once, its state, and what it says of images."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,8 +11,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float32, UInt8
 
 from tinyunet.prediction.bands import plan_bands
+from tinyunet.prediction.batches import Forward, tile_outputs
 from tinyunet.prediction.predict import predict_bands
-from tinyunet.prediction.tiles import TileSpec, plan_grid
+from tinyunet.prediction.tiles import Grid, plan_grid
 from tinyunet.prediction.uncertainty import normalised_entropy
 from tinyunet.runs.build import LARGE_PIXELS, build_model, build_probabilities, build_tiles
 from tinyunet.runs.config import Config
@@ -119,29 +120,43 @@ class Network:
             self.state, self.step = done.state, done.step
             yield done
 
-    def predict(
-        self,
-        image: Float32[np.ndarray, "h w c"],
-        *,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Prediction:
-        """Labels and doubt of an image, by the averaged weights.
+    def grid(self, shape: tuple[int, int]) -> Grid:
+        """The tiles in which an image of this shape is predicted."""
+        large = shape[0] * shape[1] >= LARGE_PIXELS
+        return plan_grid(shape, self._large if large else self._tiles)
 
-        Args:
-            image: Normalised.
-            progress: Called with the tiles done and the tiles in all.
-        """
-        grid = plan_grid(image.shape[:-1], self._tiles_for(image.shape[:-1]))
+    def predict(self, image: Float32[np.ndarray, "h w c"]) -> Prediction:
+        """Labels and doubt of a normalised image, by the averaged weights."""
+        grid = self.grid(image.shape[:-1])
         found = np.empty((*grid.shape, 2), np.uint8)
-        forward = partial(self._probabilities, self.variables)
+        bands = plan_bands(grid)
         for band, rows in predict_bands(
-            forward, image, grid, plan_bands(grid), classes=self.classes, progress=progress, reduce=_labels_and_doubt
+            self._forward, image, grid, bands, classes=self.classes, reduce=_labels_and_doubt
         ):
             found[band.start : band.stop] = rows
         return Prediction(np.ascontiguousarray(found[..., 0]), np.ascontiguousarray(found[..., 1]))
 
-    def _tiles_for(self, shape: tuple[int, ...]) -> tuple[TileSpec, ...]:
-        return self._large if shape[0] * shape[1] >= LARGE_PIXELS else self._tiles
+    def predict_tiles(
+        self, image: Float32[np.ndarray, "h w c"], grid: Grid, number: int
+    ) -> Iterator[tuple[tuple[slice, ...], UInt8[np.ndarray, "th tw 2"]]]:
+        """The same of the tiles of one batch, which no others reach into.
+
+        Args:
+            image: Normalised.
+            grid: Its tiles, not blended.
+            number: The first tile of the batch.
+
+        Yields:
+            A part of the image with its labels and doubt.
+        """
+        numbers = range(number, min(number + grid.batch, len(grid)))
+        for batch in tile_outputs(self._forward, image, grid, numbers, lambda _: True, classes=self.classes):
+            for tile, output in batch:
+                yield tile.destination, _labels_and_doubt(output[tile.source])
+
+    @property
+    def _forward(self) -> Forward:
+        return partial(self._probabilities, self.variables)
 
 
 def _labels_and_doubt(probabilities: Float32[np.ndarray, "*part k"]) -> UInt8[np.ndarray, "*part 2"]:

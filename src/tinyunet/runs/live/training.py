@@ -1,7 +1,6 @@
 """A training beside the painter: it learns what is painted, shows it, and rests when nothing changes."""
 
 import dataclasses
-import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
 
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.normalise import ChannelRule, Normalisation
@@ -18,12 +15,12 @@ from tinyunet.data.split import Split
 from tinyunet.errors import ConfigError, TinyUNetError, TrainingError
 from tinyunet.runs.build import network_classes
 from tinyunet.runs.config import Config
-from tinyunet.runs.live.canvas import UNPAINTED
-from tinyunet.runs.live.gallery import Gallery, Picture
-from tinyunet.runs.live.network import Network, Prediction
+from tinyunet.runs.live.gallery import Gallery
+from tinyunet.runs.live.network import Network
 from tinyunet.runs.live.pace import Pace
 from tinyunet.runs.live.patches import Patches
 from tinyunet.runs.live.record import Record
+from tinyunet.runs.live.showing import Showing, Shown, View
 from tinyunet.training.state import Variables
 
 State = Literal["waiting", "compiling", "training", "paused", "failed"]
@@ -36,6 +33,12 @@ USUAL_SHAPE = (512, 512)
 
 OTHERS_SHARE = 0.2
 """Share of the time that goes into predicting images which nobody looks at."""
+
+FOCUS_SHARE = 0.35
+"""Of the time of a burst, so much may go into predicting the image that is looked at…"""
+
+FOCUS_SECONDS = 1.5
+"""…or so long: the tiles of a large image that are left come after the next burst."""
 
 
 @dataclass(frozen=True)
@@ -61,27 +64,6 @@ class Status:
     agreement: float | None = None
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A prediction of an image, as PNG.
-
-    Attributes:
-        version: Of the weights.
-        labels: Class ids, 8 bits a pixel.
-        doubt: 0 certain … 255.
-        mean_doubt: Mean of the same, in [0, 1].
-        agreeing: Painted pixels that are labelled as painted.
-        painted: Painted pixels.
-    """
-
-    version: int
-    labels: bytes
-    doubt: bytes
-    mean_doubt: float
-    agreeing: int
-    painted: int
-
-
 class LiveTraining:
     """Trains in a thread of its own, from `start` to `close`; every method may be called from any thread.
 
@@ -92,6 +74,10 @@ class LiveTraining:
         labelling: The classes.
         channels: Which channels of the images are used.
         on_change: Called, from the training's thread, whenever `status` or a prediction has changed.
+
+    Attributes:
+        status: Where it stands.
+        showing: The predictions.
 
     Raises:
         CheckpointError: What `record` holds cannot be gone on with.
@@ -117,8 +103,7 @@ class LiveTraining:
         self._network: Network | None = None
         self._patches = Patches(gallery, config.batches, seed=config.seed)
         self._pace = Pace()
-        self._shown: dict[str, Shown] = {}
-        self._focus: str | None = None
+        self.showing = Showing(gallery, on_shown=self._note_agreement)
         self._running, self._closing, self._hurry = True, False, False
         self._wake = threading.Condition()
         self._news = self._known = 0
@@ -175,11 +160,12 @@ class LiveTraining:
             self._pace.change(self.status.step)
             self._tell()
 
-    def focus(self, name: str) -> None:
-        """Says which image is looked at: it is predicted first."""
+    def focus(self, name: str, view: View | None = None) -> None:
+        """Says which image is looked at, and which part of it is seen: it is predicted first."""
         with self._wake:
-            if self._focus != name:
-                self._focus, self._hurry = name, True
+            if self.showing.focus != name:
+                self._hurry = True
+            self.showing.focus, self.showing.view = name, view
             self._tell()
 
     def run(self, running: bool) -> None:
@@ -196,11 +182,11 @@ class LiveTraining:
 
     def shown(self, name: str) -> Shown | None:
         """The newest prediction of an image."""
-        return self._shown.get(name)
+        return self.showing.get(name)
 
     def forget(self, name: str) -> None:
         """Drops the prediction of an image that has gone."""
-        self._shown.pop(name, None)
+        self.showing.forget(name)
 
     def save(self, *, ended: bool = False) -> None:
         """Writes down what was learnt, if anything was.
@@ -292,9 +278,10 @@ class LiveTraining:
 
     def _rest(self, state: State, detail: str) -> None:
         """Predicts what the newest weights have not predicted yet; where all is done, waits until something happens."""
-        if self._network is not None and self.status.version and (name := self._stale()) is not None:
+        version = self.status.version
+        if self._network is not None and version and (name := self.showing.stale(version)) is not None:
             self._say(state, detail)
-            self._predict(self._network, name)
+            self.showing.predict(self._network, name, version, stop=lambda: self._news != self._known)
             return
         self._say(state, detail)
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
@@ -333,7 +320,7 @@ class LiveTraining:
             self._show_some(network, trained)
         took = time.monotonic() - began
         self.status = dataclasses.replace(
-            self.status, seconds=self.status.seconds + took - trained, agreement=self._agreement()
+            self.status, seconds=self.status.seconds + took - trained, agreement=self.showing.agreement()
         )
         self._pace.burst(self.status.step, loss=loss, agreement=self.status.agreement, shown=took - trained)
         speed = len(losses) / max(trained, 1e-6)
@@ -390,40 +377,26 @@ class LiveTraining:
 
     def _show_some(self, network: Network, trained: float) -> None:
         """Predicts the image that is looked at, and of the others as many as their share of the time allows."""
-        focus = self._focus if self._focus is not None and self._focus in self.gallery else None
-        if focus is not None:
-            self._predict(network, focus)
+        showing, version = self.showing, self.status.version
+
+        def hurry() -> bool:
+            return self._hurry or self._closing
+
+        if showing.focus is not None:
+            showing.predict(
+                network, showing.focus, version, seconds=max(FOCUS_SECONDS, FOCUS_SHARE * trained), stop=hurry
+            )
         self._credit = min(self._credit + OTHERS_SHARE * trained, 10.0)
         began = time.monotonic()
-        while self._credit > 0 and not self._hurry and (name := self._stale()) is not None:
-            self._predict(network, name)
+        while self._credit > 0 and not hurry() and (name := showing.stale(version)) is not None:
+            showing.predict(network, name, version, seconds=self._credit, stop=hurry)
             now = time.monotonic()
             self._credit, began = self._credit - (now - began), now
 
-    def _stale(self) -> str | None:
-        """The image that wants a prediction most: the one looked at, else the one predicted by the oldest weights."""
-        names = [picture.name for picture in self.gallery.pictures]
-        found = {name: self._shown[name].version if name in self._shown else 0 for name in names}
-        wanting = [name for name in names if found[name] < self.status.version]
-        return min(wanting, key=lambda name: (name != self._focus, found[name]), default=None)
-
-    def _predict(self, network: Network, name: str) -> None:
-        try:
-            picture, prepared = self.gallery[name], self.gallery.prepared(name)
-        except KeyError:  # removed since
-            return
-        version = self.status.version
-        shown = _as_shown(network.predict(prepared), picture, version)
-        if name in self.gallery:
-            self._shown[name] = shown
-        self.status = dataclasses.replace(self.status, agreement=self._agreement())
+    def _note_agreement(self) -> None:
+        """Something new is shown."""
+        self.status = dataclasses.replace(self.status, agreement=self.showing.agreement())
         self.on_change()
-
-    def _agreement(self) -> float | None:
-        """Share of the painted pixels that are labelled as painted, over all images that were predicted."""
-        learnt = [self._shown.get(picture.name) for picture in self.gallery.pictures if picture.learns]
-        painted = sum(one.painted for one in learnt if one is not None)
-        return sum(one.agreeing for one in learnt if one is not None) / painted if painted else None
 
     def _words(self) -> str:
         agreement = self.status.agreement
@@ -443,24 +416,3 @@ class LiveTraining:
         except TinyUNetError as error:
             self._saved_at = time.monotonic()
             self._say(self.status.state, f"What was learnt cannot be written down: {str(error).splitlines()[0]}")
-
-
-def _as_shown(prediction: Prediction, picture: Picture, version: int) -> Shown:
-    """A prediction with what paint says of it."""
-    labels = picture.canvas.labels
-    painted = labels != UNPAINTED
-    return Shown(
-        version=version,
-        labels=_png(prediction.labels),
-        doubt=_png(prediction.doubt),
-        mean_doubt=float(prediction.doubt.mean()) / 255,
-        agreeing=int((prediction.labels == labels).sum()),
-        painted=int(painted.sum()),
-    )
-
-
-def _png(grey: UInt8[np.ndarray, "h w"]) -> bytes:
-    """A picture as PNG, packed quickly rather than tightly."""
-    buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

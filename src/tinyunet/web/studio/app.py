@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -36,6 +36,9 @@ UPLOAD_BYTES = 2**28
 
 LIMITS = UploadLimits(max_bytes=2**27, max_pixels=MOST_PIXELS)
 """Of each of them: 4096² pixels."""
+
+MOST_SIDE = 2**31
+"""Of an image, in pixels; how many there may be is another matter."""
 
 STATES_A_SECOND = 4.0
 BEAT_SECONDS = 15.0
@@ -77,14 +80,32 @@ class ChangedClass(_Strict):
     color: str | None = None
 
 
+class View(_Strict):
+    """A part of an image, in pixels.
+
+    Attributes:
+        x: First column.
+        y: First row.
+        width: Columns.
+        height: Rows.
+    """
+
+    x: int = Field(ge=0, le=MOST_SIDE)
+    y: int = Field(ge=0, le=MOST_SIDE)
+    width: int = Field(ge=1, le=MOST_SIDE)
+    height: int = Field(ge=1, le=MOST_SIDE)
+
+
 class Focus(_Strict):
     """What is looked at.
 
     Attributes:
         image: Its id.
+        view: The part of it that is seen; left out for all.
     """
 
     image: str
+    view: View | None = None
 
 
 class Training(_Strict):
@@ -338,7 +359,7 @@ def _add_training(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/images/{id}/prediction.png", summary="What the network says", responses=_OPTIONAL)
     def prediction(id: Id, version: Annotated[str, Query(max_length=20)] = "") -> Response:
-        """8 bits of grey: the class, by the newest weights that have predicted the image. `version` defeats caches."""
+        """8 bits of grey: the class; 255 where nothing has been predicted yet. `version` defeats caches."""
         found = shown(id)
         return Response(found.labels, media_type=_PNG, headers={"X-Version": str(found.version)})
 
@@ -350,8 +371,10 @@ def _add_training(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/focus", summary="Say what is looked at", responses=_OPTIONAL)
     def focus(wanted: Focus) -> dict[str, bool]:
-        """It is predicted first."""
-        studio.training.focus(_entry(studio, wanted.image).stem)
+        """It is predicted first, and of a large image first what is seen."""
+        view, stem = wanted.view, _entry(studio, wanted.image).stem
+        seen = None if view is None else (slice(view.y, view.y + view.height), slice(view.x, view.x + view.width))
+        studio.training.focus(stem, seen)
         return {"focused": True}
 
     @app.post("/api/training", summary="Train, or pause")

@@ -37,6 +37,7 @@ def state_of(studio: Studio) -> dict[str, Any]:
                 "painted": painted,
                 "labelRevision": canvas.revision,
                 "predictionVersion": None if prediction is None else prediction.version,
+                "predictionNumber": None if prediction is None else prediction.number,
                 "doubt": doubt,
             }
         )

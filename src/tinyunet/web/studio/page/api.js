@@ -9,7 +9,8 @@
  * @property {number} height
  * @property {number} painted - Share of pixels, 0 to 1.
  * @property {number} labelRevision - Grows with each stroke.
- * @property {number | null} predictionVersion
+ * @property {number | null} predictionVersion - Of the weights that have predicted all of it; 0 while parts are missing.
+ * @property {number | null} predictionNumber - Grows with each prediction, of a large image with each part.
  * @property {number | null} doubt - Mean, 0 to 1.
  */
 /**

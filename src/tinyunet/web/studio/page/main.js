@@ -22,6 +22,8 @@ import { connectTraining, showTraining } from "./training.js";
 /** @typedef {import("./api.js").State} State */
 /** @typedef {import("./api.js").Link} Link */
 
+/** Milliseconds after which a view that was moved is taken for what is looked at. */
+const STILL = 300;
 const KEPT_IMAGE = "tinyunet-studio-image";
 
 /** @type {State | null} */
@@ -35,9 +37,13 @@ let open = null;
 /** @type {Map<string, History>} */
 const histories = new Map();
 let corrections = 0;
+/** What the server was told last of what is seen. */
+let told = "";
+/** The next time that it is told. */
+let telling = 0;
 
 const stage = new Stage(() => {
-  if (open?.predictionVersion.value) corrections++;
+  if (open?.predictionNumber.value) corrections++;
   showSteps();
 });
 const showResults = connectResults();
@@ -115,14 +121,25 @@ function openImage(id) {
     if (image === open) showLoading(text);
   });
   image.counts.watch(showSteps);
-  image.predictionVersion.watch(showSteps);
+  image.predictionNumber.watch(showSteps);
   image.load();
   image.showDoubt(settings.value.showDoubt);
   sessionStorage.setItem(KEPT_IMAGE, id);
-  send("api/focus", { image: id }).catch(() => {});
+  tellView();
   showImages(state, id, openImage);
   scrollTo(id);
   closePanels();
+}
+
+/** Tells the server what is seen: it is predicted first. */
+function tellView() {
+  if (!open) return;
+  const now = { image: open.id, view: stage.view.seen() };
+  if (JSON.stringify(now) === told) return;
+  told = JSON.stringify(now);
+  send("api/focus", now).catch(() => {
+    told = "";
+  });
 }
 
 /** @param {string} text */
@@ -222,6 +239,11 @@ async function addFiles(files) {
   const added = await addImages(files);
   if (added.length && !open) openImage(added[0]);
 }
+
+stage.view.onMove.add(() => {
+  clearTimeout(telling);
+  telling = setTimeout(tellView, STILL);
+});
 
 connectClasses();
 connectShow();

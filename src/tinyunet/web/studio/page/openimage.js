@@ -62,11 +62,11 @@ export class OpenImage {
     /** @type {GrayImage | null} */
     this.predicted = null;
     /** @type {Cell<number | null>} */
-    this.predictionVersion = new Cell(/** @type {number | null} */ (null));
+    this.predictionNumber = new Cell(/** @type {number | null} */ (null));
     this.predicting = false;
     /** @type {Picture | null} */
     this.doubt = null;
-    this.doubtVersion = -1;
+    this.doubtNumber = -1;
     this.wantsDoubt = false;
     /** Painted pixels of each class. */
     this.counts = new Cell(new Uint32Array(256));
@@ -123,7 +123,7 @@ export class OpenImage {
     this.info = info;
     if (!this.labels) return;
     if (info.labelRevision > this.revision && !this.outbox.waiting(this.id).length) this.merge();
-    if (info.predictionVersion !== null) this.predict(info.predictionVersion);
+    if (info.predictionNumber !== null) this.predict(info.predictionNumber);
   }
 
   /**
@@ -278,34 +278,34 @@ export class OpenImage {
   /**
    * Fetches a newer prediction; the old one stays until the new one can be drawn.
    *
-   * @param {number} version
+   * @param {number} number
    */
-  async predict(version) {
+  async predict(number) {
     if (this.predicting) return;
-    if (version === this.predictionVersion.value && (!this.wantsDoubt || version === this.doubtVersion)) return;
+    if (number === this.predictionNumber.value && (!this.wantsDoubt || number === this.doubtNumber)) return;
     this.predicting = true;
     try {
-      if (version !== this.predictionVersion.value) {
-        const file = await numbered(imagePath(this.id, `/prediction.png?version=${version}`), "X-Version");
+      if (number !== this.predictionNumber.value) {
+        const file = await numbered(imagePath(this.id, `/prediction.png?version=${number}`), "X-Version");
         this.predicted = await decode("labels", file.bytes);
         await this.colourPrediction();
-        this.predictionVersion.set(version);
+        this.predictionNumber.set(number);
       }
-      if (this.wantsDoubt && version !== this.doubtVersion) {
-        const { bytes } = await numbered(imagePath(this.id, `/doubt.png?version=${version}`), "X-Version");
+      if (this.wantsDoubt && number !== this.doubtNumber) {
+        const { bytes } = await numbered(imagePath(this.id, `/doubt.png?version=${number}`), "X-Version");
         const picture = await decode("doubt", bytes, DOUBT_COLOUR);
-        this.doubtVersion = version;
+        this.doubtNumber = number;
         this.doubt = this.exchange(this.doubt, picture);
       }
     } catch (error) {
       const gone = error instanceof Unreachable || (error instanceof Refusal && error.status === 404);
       if (!gone) this.onError(error);
-      version = this.info.predictionVersion ?? version;
+      number = this.info.predictionNumber ?? number;
     } finally {
       this.predicting = false;
     }
-    const newest = this.info.predictionVersion;
-    if (!this.closed && newest !== null && newest !== version) this.predict(newest);
+    const newest = this.info.predictionNumber;
+    if (!this.closed && newest !== null && newest !== number) this.predict(newest);
   }
 
   async colourPrediction() {
@@ -345,7 +345,7 @@ export class OpenImage {
   /** @param {boolean} wanted */
   showDoubt(wanted) {
     this.wantsDoubt = wanted;
-    if (wanted && this.info.predictionVersion !== null) this.predict(this.info.predictionVersion);
+    if (wanted && this.info.predictionNumber !== null) this.predict(this.info.predictionNumber);
   }
 
   close() {

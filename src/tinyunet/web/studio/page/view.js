@@ -112,6 +112,21 @@ export class View {
     this.moved();
   }
 
+  /**
+   * The part of the image that is in view, in whole pixels; null where there is none.
+   *
+   * @returns {Rect | null}
+   */
+  seen() {
+    const scene = this.scene();
+    if (!scene) return null;
+    const from = this.toImage({ x: 0, y: 0 });
+    const to = this.toImage({ x: this.width, y: this.height });
+    const [x, y] = [Math.max(0, Math.floor(from.x)), Math.max(0, Math.floor(from.y))];
+    const [right, bottom] = [Math.min(scene.width, Math.ceil(to.x)), Math.min(scene.height, Math.ceil(to.y))];
+    return x < right && y < bottom ? { x, y, width: right - x, height: bottom - y } : null;
+  }
+
   /** Keeps some of the image in view, and draws. */
   moved() {
     const scene = this.scene();
