@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import filecmp
 import importlib.util
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.measure import machine
 from benchmarks.present import Table, add_output_options, present
@@ -67,6 +70,41 @@ def watch(command: Sequence[str | Path]) -> Watched:
     return Watched(seconds, peak)
 
 
+def killed(command: Sequence[str | Path], *, seconds: float, times: int, seed: int = 0) -> list[float]:
+    """Runs a command that goes on where it stopped, kills it with SIGKILL at random moments, and lets it end at last.
+
+    Args:
+        command: What to run, the same every time.
+        seconds: That it takes when nothing disturbs it: it is killed after one to four tenths of them.
+        times: How often it is killed.
+        seed: Of the moments.
+
+    Returns:
+        After how many seconds it was killed each time.
+
+    Raises:
+        RuntimeError: It ended before it was killed, or failed in the end.
+    """
+    moments = [float(seconds * share) for share in np.random.default_rng(seed).uniform(0.1, 0.4, times)]
+    for moment in moments:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            status = process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            continue
+        raise RuntimeError(f"{' '.join(map(str, command))} ended within {moment:.1f} s, with status {status}.")
+    watch(command)
+    return moments
+
+
+def same_masks(one: Path, other: Path) -> bool:
+    """Whether two folders hold masks of the same names and bytes, at least one."""
+    names = sorted(path.name for path in one.glob("*.tif"))
+    return bool(names) and filecmp.cmpfiles(one, other, names, shallow=False)[0] == names
+
+
 def tree(process: int) -> Iterator[int]:
     """A process and all that descend from it."""
     yield process
@@ -99,7 +137,6 @@ def write_mosaic(path: Path, data: Path, *, height: int, width: int) -> None:
         height: Pixels.
         width: Pixels.
     """
-    import numpy as np
     import tifffile
 
     from tinyunet.data.folder import open_folder
@@ -190,6 +227,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--height", type=int, default=20_000, help="of the image, in pixels (default 20000)")
     parser.add_argument("--width", type=int, default=20_000, help="of the image, in pixels (default 20000)")
     add_work_options(parser)
+    parser.add_argument("--kills", metavar="N", type=int, default=0, help="kill it so often, and compare the bytes")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave MONAI out")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
@@ -204,17 +242,33 @@ def main(argv: Sequence[str] | None = None) -> None:
             if len(commands) == 1:
                 print("MONAI and PyTorch are not installed: left out.", file=sys.stderr)
         found = {name: watch(command) for name, command in commands.items()}
+        moments, same = [], None
+        if arguments.kills:
+            again = [*TINYUNET, "predict", trained, image, "--out", work / "again", "--quiet"]
+            moments = killed(again, seconds=found["tinyunet predict"].seconds, times=arguments.kills)
+            same = same_masks(work / "masks", work / "again")
     megapixels = arguments.height * arguments.width / 1e6
     rows = tuple(
         (name, round(one.peak_bytes / 2**20), one.seconds, megapixels / one.seconds) for name, one in found.items()
     )
     title = f"{arguments.height} × {arguments.width} pixels, a TIFF in tiles, from start to exit"
+    tables = [Table(title, ("", "peak proportional set size, MiB", "s", "megapixels/s"), rows)]
+    if same is not None:
+        words = ", ".join(f"{moment:.0f} s" for moment in moments)
+        tables.append(
+            Table(
+                "Killed and started again",
+                ("killed after", "the masks' bytes"),
+                ((words, "the same" if same else "others"),),
+            )
+        )
+    raw = {name: {"seconds": one.seconds, "peak_bytes": one.peak_bytes} for name, one in found.items()}
     present(
         arguments,
         question="A large image",
         machine=facts,
-        tables=[Table(title, ("", "peak proportional set size, MiB", "s", "megapixels/s"), rows)],
-        raw={name: {"seconds": one.seconds, "peak_bytes": one.peak_bytes} for name, one in found.items()},
+        tables=tables,
+        raw={**raw, "killed": moments, "same": same},
     )
 
 
