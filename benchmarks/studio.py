@@ -1,17 +1,17 @@
-"""What does the studio reach with a few strokes: from an empty folder, over its own interface, on 2 cores?"""
+"""What does the studio reach with a few strokes, drawn with the mouse in a browser, from an empty folder on?"""
 
 import argparse
 import html
 import io
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,16 +20,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from skimage.draw import disk
 
 from benchmarks.measure import machine
+from benchmarks.painting import Stroke, strokes
 from benchmarks.present import Table, add_output_options, present
+from benchmarks.webpage import chromium
 from tinyunet.data.check import examine
 from tinyunet.data.masks import read_mask
-from tinyunet.data.readers import read_image
+from tinyunet.runs.live.canvas import UNPAINTED
 from tinyunet.runs.page.charts import Series, line_chart
 
-SHARES = (0.002, 0.005, 0.01, 0.015, 0.02)
+SHARES = (0.002, 0.005, 0.01, 0.015, 0.0195)
 """How much of the painted images has been painted by the end of each round."""
 
 LAST_SECONDS = 8.0
@@ -37,7 +38,11 @@ LAST_SECONDS = 8.0
 
 COLOURS = ("#1b6ca8", "#e07b39", "#6a9f58", "#555555")
 
-_NOTHING, _LENGTH, _STRIDE = 254, 25, 1.5
+MOST_DIAMETER = 256
+"""Of the page's brush: the slider of its size goes there by equal factors."""
+
+MARGIN = 16
+"""Of the page around an image that is shown as a whole, in pixels of the window."""
 
 
 @dataclass(frozen=True)
@@ -61,119 +66,88 @@ class Round:
     first: float | None
 
 
-def brush(labels: np.ndarray, k: int) -> int:
-    """The radius with which one paints inside a class: about half of how far its middle is from its border."""
-    inside = ndimage.distance_transform_edt(labels == k)
-    return int(np.clip(round(0.5 * float(np.mean(inside[inside > 0]))), 1, 3)) if (labels == k).any() else 1
-
-
-def stroke(labels: np.ndarray, allowed: np.ndarray, k: int, *, radius: int, rng: np.random.Generator) -> np.ndarray:
-    """The pixels of a short wavering stroke of a round brush inside a class, as a careful hand draws it.
-
-    Args:
-        labels: Class of every pixel.
-        allowed: Where the stroke may begin.
-        k: The class.
-        radius: Of the brush.
-        rng: Draws it.
-    """
-    starts = np.argwhere(allowed & (labels == k))
-    painted = np.zeros(labels.shape, bool)
-    if not len(starts):
-        return painted
-    place, angle = starts[rng.integers(len(starts))].astype(float), rng.uniform(0, 2 * np.pi)
-    for _ in range(_LENGTH):
-        painted[disk(tuple(place), radius + 0.5, shape=labels.shape)] = True
-        for _ in range(12):
-            turn = angle + rng.normal(0, 0.4)
-            ahead = place + _STRIDE * np.array([np.sin(turn), np.cos(turn)])
-            pixel = tuple(np.rint(ahead).astype(int))
-            if all(0 <= p < side for p, side in zip(pixel, labels.shape, strict=True)) and labels[pixel] == k:
-                place, angle = ahead, turn
-                break
-            angle += rng.normal(0, 1.2)
-        else:
-            break
-    return painted & (labels == k)
-
-
-def strokes(
-    labels: np.ndarray, before: np.ndarray, wrong: np.ndarray | None, *, pixels: int, rng: np.random.Generator
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Strokes of the classes in turn until so many pixels are painted, or there is nothing left to correct.
-
-    Args:
-        labels: The truth.
-        before: What is painted already; what is painted now is added.
-        wrong: Where the prediction is wrong, and wide enough to be seen; None where nothing is predicted yet.
-        pixels: The most that may be painted in all.
-        rng: Draws them.
-    """
-    classes = [k for k in np.unique(labels).tolist() if k >= 0]
-    radius = {k: brush(labels, k) for k in classes}
-    for turn in range(2000):
-        begin = ~before if wrong is None else wrong & ~before
-        open_classes = [k for k in classes if (begin & (labels == k)).any()]
-        if not open_classes:
-            return
-        k = open_classes[turn % len(open_classes)]
-        new = stroke(labels, begin, k, radius=radius[k], rng=rng)
-        if (before | new).sum() > pixels:
-            return
-        before |= new
-        yield k, new
-
-
 class Studio:
-    """A studio in a process of its own, asked as its page asks.
+    """The studio's page in a browser, driven with mouse and keyboard as a person does.
 
     Args:
-        folder: That it opens.
-        options: Further ones of the command.
+        page: Of Playwright, to be sent to the studio.
+        address: That the command printed, with its token.
     """
 
-    def __init__(self, folder: Path, options: Sequence[str]):
-        command = [sys.executable, "-m", "tinyunet", "studio", str(folder), "--port", "0", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        url = next(line.strip() for line in self.process.stdout if "token=" in line)
-        self.base, _, self.token = url.partition("/?token=")
-
-    def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
-        """What is answered."""
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
-        request = urllib.request.Request(self.base + path, body, headers, method=method)
-        with urllib.request.urlopen(request, timeout=600) as answer:
-            return answer.read()
+    def __init__(self, page: Any, address: str):
+        self.page, self.base = page, address.partition("?")[0]
+        page.goto(address)
+        page.locator("#empty").wait_for()
 
     @property
     def state(self) -> dict[str, Any]:
         """Everything that the page shows."""
-        return json.loads(self.ask("GET", "/api/state"))
+        return json.loads(self._get("api/state"))
+
+    def _get(self, path: str) -> bytes:
+        answer = self.page.request.get(self.base + path)
+        if not answer.ok:
+            raise SystemExit(f"The studio answers {answer.status} to {path}: {answer.text()[:200]}")
+        return answer.body()
 
     def picture(self, identity: str, what: str) -> np.ndarray:
-        """One of an image's pictures."""
-        return np.asarray(Image.open(io.BytesIO(self.ask("GET", f"/api/images/{identity}/{what}.png"))))
+        """One of an image's pictures, as the page gets it."""
+        return np.asarray(Image.open(io.BytesIO(self._get(f"api/images/{identity}/{what}.png"))))
+
+    def drop(self, files: Sequence[Path]) -> list[str]:
+        """Chooses files; their ids in the studio, in the same order."""
+        count = len(self.state["images"]) + len(files)
+        self.page.locator("#files").set_input_files(files)
+        images = self.wait(lambda state: len(state["images"]) == count)["images"]
+        return [one["id"] for one in images[-len(files) :]]
 
     def train(self, run: bool) -> None:
-        """On, or paused."""
-        self.ask("POST", "/api/training", json.dumps({"run": run}).encode())
+        """On, or paused, by the page's button."""
+        button = self.page.locator("#training-run")
+        wanted = "Play" if run else "Pause"
+        self.page.wait_for_function("(e) => !e.disabled", arg=button.element_handle())
+        if button.text_content() == wanted:
+            button.click()
+            self.page.locator("#training-run", has_text="Pause" if run else "Play").wait_for()
 
-    def drop(self, image: np.ndarray, name: str) -> str:
-        """Drops an image in; its id."""
-        head = f'--b\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
-        form = head + _png(image) + b"\r\n--b--\r\n"
-        return json.loads(self.ask("POST", "/api/images", form, "multipart/form-data; boundary=b"))["added"][0]
+    def open(self, number: int) -> None:
+        """Shows an image of the list as a whole."""
+        pick = self.page.locator("#images .pick").nth(number)
+        pick.click()
+        self.page.locator(f"#images li:nth-child({number + 1}) .pick[aria-current=true]").wait_for()
+        self.page.locator("#canvas[aria-busy=false]").wait_for()
+        self.page.keyboard.press("0")
 
-    def paint(self, identity: str, k: int, pixels: np.ndarray) -> None:
-        """Sends a stroke: the box around it."""
-        rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-        box = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        size = f"x={columns[0]}&y={rows[0]}&width={box.shape[1]}&height={box.shape[0]}"
-        body = _png(np.where(box, k, _NOTHING).astype(np.uint8))
-        self.ask("POST", f"/api/images/{identity}/strokes?{size}", body, "image/png")
+    def paint(self, stroke: Stroke, shape: tuple[int, int]) -> None:
+        """Draws a stroke into the image that is shown, and waits until it is saved.
 
-    def wait(self, ready: Any, *, seconds: float = 900.0) -> dict[str, Any]:
+        Args:
+            stroke: To draw.
+            shape: Of the image.
+        """
+        keyboard, mouse = self.page.keyboard, self.page.mouse
+        keyboard.press(str(stroke.label + 1))
+        if self.page.locator("#size-value").text_content() != f"{stroke.diameter} px":
+            self.page.locator("#size").fill(str(round(100 * math.log(stroke.diameter) / math.log(MOST_DIAMETER))))
+            self.page.locator("#size-value", has_text=f"{stroke.diameter} px").wait_for()
+        box = self.page.locator("#canvas").bounding_box()
+        height, width = shape
+        scale = min((box["width"] - 2 * MARGIN) / width, (box["height"] - 2 * MARGIN) / height, 8)
+        places = [
+            (
+                box["x"] + box["width"] / 2 + (x + 0.5 - width / 2) * scale,
+                box["y"] + box["height"] / 2 + (y + 0.5 - height / 2) * scale,
+            )
+            for y, x in stroke.path
+        ]
+        mouse.move(*places[0])
+        mouse.down()
+        for place in places[1:]:
+            mouse.move(*place)
+        mouse.up()
+        self.page.locator("#saved[data-state=saved]").wait_for()
+
+    def wait(self, ready: Callable[[dict[str, Any]], Any], *, seconds: float = 900.0) -> dict[str, Any]:
         """The state as soon as it is as wanted."""
         end = time.monotonic() + seconds
         while not ready(state := self.state):
@@ -185,19 +159,17 @@ class Studio:
 
 @contextmanager
 def opened(folder: Path, options: Sequence[str]) -> Iterator[Studio]:
-    """A studio that is stopped in the end."""
-    studio = Studio(folder, options)
+    """A studio in a process of its own, in a browser; both are stopped in the end."""
+    command = [sys.executable, "-m", "tinyunet", "studio", str(folder), "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
-        yield studio
+        address = next(line.strip() for line in process.stdout if "token=" in line)
+        with chromium() as browser:
+            yield Studio(browser.new_page(viewport={"width": 1440, "height": 900}), address)
     finally:
-        studio.process.terminate()
-        studio.process.communicate(timeout=120)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+        process.terminate()
+        process.communicate(timeout=120)
 
 
 def dice_of(pairs: Sequence[tuple[np.ndarray, np.ndarray]], classes: int) -> tuple[float, ...]:
@@ -211,74 +183,82 @@ def dice_of(pairs: Sequence[tuple[np.ndarray, np.ndarray]], classes: int) -> tup
 
 
 def measure(
-    data: Path, folder: Path, *, images: int, minutes: float, seed: int, shares: Sequence[float], options: Sequence[str]
+    data: Path,
+    folder: Path,
+    *,
+    images: int,
+    minutes: float,
+    seed: int,
+    shares: Sequence[float],
+    options: Sequence[str],
+    screenshots: Path | None,
 ) -> list[Round]:
     """Paints some training images in rounds, and scores the untouched test images after each.
 
     Args:
-        data: A data set of images of two axes with test images.
+        data: A data set of images of two axes and two classes with test images.
         folder: That the studio works in.
         images: How many images are painted.
         minutes: Of training in all, the same after each round of strokes.
         seed: Of the strokes.
         shares: Of the pixels of the painted images that are painted by the end of each round.
         options: Of the command.
+        screenshots: A folder for a picture of the page after each round.
     """
     found = examine(data, task="semantic" if (data / "dataset.toml").exists() else None)
     samples = {sample.name: sample for sample in found.folder.samples}
+    if found.labelling.num_classes != 2:
+        raise SystemExit("A new folder of the studio has two classes, and this data set another number.")
 
-    def read(name: str) -> tuple[np.ndarray, np.ndarray]:
+    def truth(name: str) -> np.ndarray:
         mask = samples[name].mask
         assert mask is not None
         labels = found.labelling.encode(read_mask(mask), where=str(mask))
-        if found.labelling.task == "instances":
-            labels = np.minimum(labels, 1)
-        pixels = found.channels.apply(read_image(samples[name].image), where=name)
-        return (pixels[..., 0] if pixels.shape[-1] == 1 else pixels), labels
+        return np.minimum(labels, 1) if found.labelling.task == "instances" else labels
 
-    classes, rng = found.labelling.num_classes, np.random.default_rng(seed)
-    painted, rounds, count, done = {}, [], 0, 0.0
+    rng, rounds, count = np.random.default_rng(seed), [], 0
+    names = list(found.split.train[:images])
     with opened(folder, options) as studio:
-        for k, one in enumerate(found.labelling.classes):
-            body = json.dumps({"name": one.name, "color": one.color}).encode()
-            studio.ask(*(("PATCH", f"/api/classes/{k}") if k < 2 else ("POST", "/api/classes")), body)
-        for name in found.split.train[:images]:
-            pixels, labels = read(name)
-            painted[studio.drop(pixels, name)] = labels, np.zeros(labels.shape, bool)
-        tests = {studio.drop(*(read(name)[:1]), name): read(name)[1] for name in found.split.test}
-        looked_at = next(iter(painted))
-        studio.ask("POST", "/api/focus", json.dumps({"image": looked_at}).encode())
+        identities = studio.drop([samples[name].image for name in [*names, *found.split.test]])
+        painted = [(identity, truth(name)) for identity, name in zip(identities, names, strict=False)]
+        before = [np.zeros(labels.shape, bool) for _, labels in painted]
+        tests = [(identity, truth(name)) for identity, name in zip(identities[images:], found.split.test, strict=True)]
         studio.wait(lambda state: state["training"]["state"] != "compiling")
         for number, share in enumerate(shares, start=1):
             began, first = time.monotonic(), None
-            for identity, (labels, before) in painted.items():
+            for place, (identity, labels) in enumerate(painted):
                 wrong = None
                 if number > 1:
                     wrong = ndimage.binary_opening(studio.picture(identity, "prediction") != labels, np.ones((3, 3)))
-                for k, pixels in strokes(labels, before, wrong, pixels=int(share * labels.size), rng=rng):
-                    studio.paint(identity, k, pixels)
+                studio.open(place)
+                for one in strokes(labels, before[place], wrong, pixels=int(share * labels.size), rng=rng):
+                    studio.paint(one, labels.shape)
                     count += 1
+            studio.open(0)
             studio.train(True)
             if number == 1:
-                studio.wait(lambda state: state["images"][0]["predictionVersion"])
+                studio.wait(lambda state: state["images"][0]["predictionNumber"])
                 first = time.monotonic() - began
             until = max(1.0, 60 * minutes - LAST_SECONDS) * number / len(shares)
-            done = studio.wait(lambda state, until=until: state["training"]["seconds"] >= until)["training"]["seconds"]
+            studio.wait(lambda state, until=until: state["training"]["seconds"] >= until)
             studio.train(False)
             state = studio.wait(_all_shown)
-            pairs = [(studio.picture(identity, "prediction"), labels) for identity, labels in tests.items()]
-            area = sum(labels.size for labels, _ in painted.values())
+            pairs = [(studio.picture(identity, "prediction"), labels) for identity, labels in tests]
+            paint = [studio.picture(identity, "labels") != UNPAINTED for identity, _ in painted]
             rounds.append(
                 Round(
                     strokes=count,
-                    share=sum(int(before.sum()) for _, before in painted.values()) / area,
+                    share=sum(int(one.sum()) for one in paint) / sum(one.size for one in paint),
                     steps=state["training"]["step"],
-                    seconds=done,
-                    dice=dice_of(pairs, classes),
+                    seconds=state["training"]["seconds"],
+                    dice=dice_of(pairs, found.labelling.num_classes),
                     first=first,
                 )
             )
             print(rounds[-1], file=sys.stderr, flush=True)
+            if screenshots is not None:
+                screenshots.mkdir(parents=True, exist_ok=True)
+                studio.page.screenshot(path=screenshots / f"{number}.png")
     return rounds
 
 
@@ -333,6 +313,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--shares", metavar="S", type=float, nargs="+", default=list(SHARES), help="painted, by round")
     parser.add_argument("--features", metavar="F", type=int, help="of the network, as in studio")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="draw the curve into an .svg")
+    parser.add_argument("--screenshots", metavar="DIR", type=Path, help="show the page after each round")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
     facts = machine()
@@ -347,6 +328,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             seed=arguments.seed,
             shares=arguments.shares,
             options=options,
+            screenshots=arguments.screenshots,
         )
     names = examine(arguments.data).labelling.names
     data = arguments.data.resolve().name
@@ -362,7 +344,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         for one in rounds
     ]
-    title = f"{data}, {arguments.images} images painted; the first prediction {rounds[0].first:.1f} s after the paint"
+    title = (
+        f"{data}, {arguments.images} images painted; the first prediction {rounds[0].first:.1f} s after a stroke began"
+    )
     present(
         arguments,
         question=f"Score against strokes in the studio on {data}",

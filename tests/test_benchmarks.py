@@ -28,6 +28,7 @@ from benchmarks import (
     images,
     loading,
     objects,
+    painting,
     real,
     seams,
     serving,
@@ -802,6 +803,29 @@ def test_a_mosaic_has_its_size_and_is_the_same_again(tmp_path):
     np.testing.assert_array_equal(first, second)
 
 
+def test_streaming_kills_and_goes_on_where_it_stopped(tmp_path):
+    # Appends a line to a file each time it is started, and ends by itself once there are three.
+    script = "import sys, time, pathlib as p; f = p.Path(sys.argv[1]).open('a'); f.write('x'); f.flush()\n"
+    script += "if len(p.Path(sys.argv[1]).read_text()) < 3: time.sleep(60)"
+    moments = streaming.killed([sys.executable, "-c", script, tmp_path / "starts"], seconds=6.0, times=2)
+    assert len(moments) == 2
+    assert all(0.6 <= moment <= 2.4 for moment in moments)
+    assert (tmp_path / "starts").read_text() == "xxx"
+    with pytest.raises(RuntimeError, match="ended within"):
+        streaming.killed([sys.executable, "-c", ""], seconds=100.0, times=1)
+
+
+def test_streaming_compares_the_bytes_of_masks(tmp_path):
+    for name, content in (("one", b"a"), ("same", b"a"), ("other", b"b"), ("none", None)):
+        (tmp_path / name).mkdir()
+        if content is not None:
+            (tmp_path / name / "a.tif").write_bytes(content)
+    assert streaming.same_masks(tmp_path / "one", tmp_path / "same")
+    assert not streaming.same_masks(tmp_path / "one", tmp_path / "other")
+    assert not streaming.same_masks(tmp_path / "one", tmp_path / "none")
+    assert not streaming.same_masks(tmp_path / "none", tmp_path / "none")
+
+
 def test_costs_are_fitted_by_hand():
     def predicted(workers, giga):
         return cost.Predicted(
@@ -848,22 +872,37 @@ def test_a_worker_is_held_to_one_core():
     assert cost.read_bytes(os.getpid()) > 0
 
 
-def test_studio_paints_inside_its_classes_and_within_its_budget():
+def test_a_careful_hand_stays_inside_its_classes_and_within_its_budget():
     labels = np.zeros((60, 60), np.int32)
     labels[10:50, 20:40] = 1
     before = np.zeros(labels.shape, bool)
-    drawn = list(studio.strokes(labels, before, None, pixels=1500, rng=np.random.default_rng(0)))
-    assert {k for k, _ in drawn} == {0, 1}
-    for k, pixels in drawn:
-        assert pixels.any()
-        assert (labels[pixels] == k).all()
+    drawn = list(painting.strokes(labels, before, None, pixels=1500, rng=np.random.default_rng(0)))
+    assert {one.label for one in drawn} == {0, 1}
+    for one in drawn:
+        assert one.pixels.any()
+        assert (labels[one.pixels] == one.label).mean() > 0.95
+        assert one.diameter == 2 * painting.brush(labels, one.label) + 1
     assert 0 < before.sum() <= 1500
-    assert np.array_equal(before, np.any([pixels for _, pixels in drawn], axis=0))
+    assert np.array_equal(before, np.any([one.pixels for one in drawn], axis=0))
+
+
+def test_a_careful_hand_corrects_where_the_prediction_is_wrong():
+    labels = np.zeros((60, 60), np.int32)
+    labels[10:50, 20:40] = 1
     wrong = np.zeros(labels.shape, bool)
     wrong[15:20, 25:30] = True
-    corrected = list(studio.strokes(labels, np.zeros_like(wrong), wrong, pixels=400, rng=np.random.default_rng(0)))
-    assert {k for k, _ in corrected} == {1}
-    assert all((pixels & wrong).any() for _, pixels in corrected)
+    drawn = list(painting.strokes(labels, np.zeros_like(wrong), wrong, pixels=400, rng=np.random.default_rng(0)))
+    assert {one.label for one in drawn} == {1}
+    assert all((one.pixels & wrong).any() for one in drawn)
+
+
+def test_a_careful_hand_paints_every_class_with_little_paint():
+    labels = np.zeros((60, 60), np.int32)
+    labels[10:50, 20:40] = 1
+    before = np.zeros(labels.shape, bool)
+    drawn = list(painting.strokes(labels, before, None, pixels=130, rng=np.random.default_rng(0)))
+    assert [one.label for one in drawn[:2]] == [0, 1]
+    assert 60 < before.sum() <= 130
 
 
 def test_studio_scores_all_pixels_together():
