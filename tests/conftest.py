@@ -37,12 +37,13 @@ def processor() -> str:
 
 
 # JAX reads these when it is first imported; the commands that tests start as processes of their own inherit them.
-# Compiling takes most of the time of these tests, so what was compiled is kept between them, outside the checkout.
+# Compiling takes most of the time of these tests, thousands of programs of 50 ms each most of it. So what was compiled is
+# kept between them, however small, outside the checkout.
 os.environ["JAX_PLATFORMS"] = "cpu"
 COMPILED = platformdirs.user_cache_path("tinyunet") / "tests" / processor()
 COMPILED.mkdir(mode=0o700, parents=True, exist_ok=True)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # Every annotated function of the package checks its arguments and its result, shapes included. As for type checkers
 # (PEP 484), an int is a float too.
