@@ -186,7 +186,7 @@ class UNet(nn.Module):
             return u
         ends = (2 * MADE_UP[self.upsample] * (step - 1) for step in steps)
         known = (size - end for size, end in zip(u.shape[1:-1], ends, strict=True))
-        return crop_to(u, (len(u), *known, self.width(stage)))
+        return crop_to(u, (u.shape[0], *known, self.width(stage)))
 
 
 _UPSAMPLERS = {"transpose": ConvTranspose, "bilinear": BilinearUpsample, "pixel_shuffle": PixelShuffle}
