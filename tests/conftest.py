@@ -37,8 +37,8 @@ def processor() -> str:
 
 
 # JAX reads these when it is first imported; the commands that tests start as processes of their own inherit them.
-# Compiling takes most of the time of these tests, thousands of programs of 50 ms each most of it. So what was compiled is
-# kept between them, however small, outside the checkout.
+# Compiling takes most of the time of these tests, thousands of programs of 50 ms each most of it. So what was compiled
+# is kept between them, however small, outside the checkout.
 os.environ["JAX_PLATFORMS"] = "cpu"
 COMPILED = platformdirs.user_cache_path("tinyunet") / "tests" / processor()
 COMPILED.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,15 +6,13 @@ wants the extra `dev` for Playwright, and a Chromium on the PATH.
 """
 
 import argparse
-import json
-import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
-from benchmarks.studio import opened, strokes
+from benchmarks.painting import strokes
+from benchmarks.studio import opened
 from tinyunet.data.readers import read_image
 from tinyunet.data.synthetic import write_cells
 
@@ -22,7 +20,7 @@ from tinyunet.data.synthetic import write_cells
 def main() -> None:
     """Makes images, paints two of them, waits for the network, and takes the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=300, help="of training before the picture is taken (default 300)")
+    parser.add_argument("--steps", type=int, default=600, help="of training before the picture is taken (default 600)")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("studio.png"))
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
@@ -30,24 +28,20 @@ def main() -> None:
         cells = Path(place) / "data"
         write_cells(cells, train=6, val=0, test=0)
         with opened(Path(place) / "cells", []) as studio:
+            studio.page.set_viewport_size({"width": 1200, "height": 720})
             images = sorted((cells / "images").iterdir())
-            ids = [studio.drop(read_image(path)[..., 0], path.name) for path in images]
-            for identity, path in list(zip(ids, images, strict=True))[:2]:
-                labels = (read_image(cells / "masks" / path.name)[..., 0] > 0).astype(int)
-                before = np.zeros(labels.shape, bool)
-                for k, pixels in strokes(labels, before, None, pixels=int(0.012 * labels.size), rng=rng):
-                    studio.paint(identity, k, pixels)
-            studio.ask("POST", "/api/focus", json.dumps({"image": ids[0]}).encode())
+            studio.drop(images)
+            for number in (1, 0):  # the one that is painted last is seen
+                labels = (read_image(cells / "masks" / images[number].name)[..., 0] > 0).astype(int)
+                studio.open(number)
+                for stroke in strokes(
+                    labels, np.zeros(labels.shape, bool), None, pixels=int(0.012 * labels.size), rng=rng
+                ):
+                    studio.paint(stroke, labels.shape)
+            studio.page.mouse.move(0, 0)
             studio.wait(lambda state: state["training"]["step"] >= arguments.steps)
-            with sync_playwright() as playwright:
-                program = shutil.which("chromium") or shutil.which("google-chrome")
-                browser = playwright.chromium.launch(executable_path=program, args=["--disable-gpu", "--no-sandbox"])
-                page = browser.new_page(viewport={"width": 1200, "height": 720})
-                page.goto(f"{studio.base}/?token={studio.token}")
-                page.locator("#canvas[aria-busy=false]").wait_for()
-                page.wait_for_timeout(6000)
-                page.screenshot(path=arguments.out)
-                browser.close()
+            studio.page.wait_for_timeout(3000)
+            studio.page.screenshot(path=arguments.out)
 
 
 if __name__ == "__main__":
