@@ -24,11 +24,14 @@ def by_onnx_runtime(path: Path) -> Exported:
 
 def by_openvino(path: Path) -> Exported:
     """The same by OpenVINO."""
+    import onnx
     import openvino
 
     # The precision is said because on some processors bfloat16 is what it takes by itself.
     model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    names = [output.any_name for output in model.outputs]
+    # A result that another one is a copy of has both names, and some that are not the file's.
+    declared = [one.name for one in onnx.load(path, load_external_data=False).graph.output]
+    names = [next(name for name in declared if name in output.get_names()) for output in model.outputs]
 
     def exported(image: np.ndarray) -> dict[str, np.ndarray]:
         found = model([channels_first(image)])
