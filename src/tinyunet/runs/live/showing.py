@@ -127,8 +127,8 @@ class Showing:
         labels, doubt = self._known(picture)
         batches = range(0, len(grid), grid.batch)
         ages = self._ages.setdefault(name, [0] * len(batches))
-        order = sorted(range(len(batches)), key=lambda i: (*self._place(grid, batches[i], name, ages[i]),))
-        wanting = [i for i in order if ages[i] < version]
+        wanting = [i for i in range(len(batches)) if ages[i] < version]
+        wanting.sort(key=lambda i: self._place(grid, batches[i], name, ages[i]))
         for i in wanting:
             for place, values in network.predict_tiles(prepared, grid, batches[i]):
                 labels[place], doubt[place] = values[..., 0], values[..., 1]
