@@ -72,6 +72,7 @@ def write_stablehlo(path: Path, pipeline: Pipeline) -> None:
 @contextmanager
 def _without_locations() -> Iterator[None]:
     """Programs hold no paths and lines of the sources they came from."""
+    # JAX makes the attributes of its configuration at run time, where type checkers do not see them.
     before = jax.config.jax_traceback_in_locations_limit  # type: ignore[attr-defined]
     jax.config.update("jax_traceback_in_locations_limit", 0)
     try:

@@ -76,6 +76,7 @@ def read_weights(path: Path) -> Weights:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
+            # The file is no mapping and cannot be gone through without `keys`.
             tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a safetensors file, or damaged: {error}.") from None

@@ -42,6 +42,7 @@ def answer_problems(app: FastAPI) -> None:
         detail = f"internal error: {type(error).__name__}. The server's terminal has more; please report it."
         return JSONResponse({"detail": detail}, 500)
 
+    # Starlette's types want handlers of any exception; each of ours is given the one that it is registered for.
     app.add_exception_handler(HTTPException, of_http)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, of_parameters)  # type: ignore[arg-type]
     app.add_exception_handler(UploadError, of_upload)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ if os.name == "nt":
 
     def _take(file: IO[str]) -> None:
         """Locks the file, or raises `OSError`."""
+        # Only on Windows has the module what is checked here on other systems.
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
 else:
     import fcntl
