@@ -14,7 +14,7 @@ On any other backend, and in bfloat16, all is XLA's. Values and gradients are th
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
@@ -22,9 +22,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
+
+from tinyunet.layers import kernels
 
 Stock = Callable[..., Any]
 """The same operation in XLA, with the same arguments."""
@@ -77,6 +78,7 @@ def divided_over(mesh: Mesh) -> Iterator[None]:
     with its part, and sums over the batch are added up here.
 
     Example:
+        >>> import numpy as np
         >>> from tinyunet.layers import conv
         >>> with divided_over(Mesh(np.array(jax.devices()), ("batch",))):
         ...     jax.jit(conv.convolve)(jnp.ones((2, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), jnp.zeros(1)).shape
@@ -133,7 +135,7 @@ def convolve(
         padding: `same` or `valid`.
         stock: (x, more, kernel, bias) to the result, for where a program is lowered for another backend after all.
     """
-    native = partial(_convolve, before=_before(kernel, padding))
+    native = partial(kernels.convolve, before=_before(kernel, padding))
     return _choose(lambda *a: native(*a)[0], stock, x, more, kernel, bias, takes="mmww", gives="m")
 
 
@@ -145,7 +147,7 @@ def _convolve_fwd(
 
 def _convolve_bwd(padding: str, stock: Stock, saved: Arrays, cotangent: Array) -> Arrays:
     def native(cotangent: Array, x: Array, more: Array | None, kernel: Array, bias: Array) -> Arrays:
-        return _convolve_gradients(x, more, kernel, cotangent, before=_before(kernel, padding))
+        return _convolve_gradients(x, more, kernel, cotangent, padding)
 
     return _choose(native, _gradients_of(stock), cotangent, *saved, takes="mmmww", gives="mmww")
 
@@ -205,14 +207,14 @@ def _forward(
     def native(
         x: Array, more: Array | None, kernel: Array, bias: Array, scale: Array, shift: Array
     ) -> tuple[Array | None, ...]:
-        y, mean, variance = _convolve(x, more, kernel, bias, before=_before(kernel, padding), moments=True)
+        y, mean, variance = kernels.convolve(x, more, kernel, bias, before=_before(kernel, padding), moments=True)
         if _mesh.get() is not None:
             mean, square = _mean(mean), _mean(variance + mean * mean)
             variance = jnp.maximum(0.0, square - mean * mean)
-        return *_normalise(y, mean, scale * jax.lax.rsqrt(variance + epsilon), shift, pool), mean, variance, y
+        return *kernels.normalise(y, mean, scale * jax.lax.rsqrt(variance + epsilon), shift, pool), mean, variance, y
 
     def by_stock(*arrays: Array | None) -> tuple[Array | None, ...]:
-        y = jax.eval_shape(lambda *a: _convolve(*a[:4], before=_before(kernel, padding))[0], *arrays)
+        y = jax.eval_shape(lambda *a: kernels.convolve(*a[:4], before=_before(kernel, padding))[0], *arrays)
         return *stock(*arrays), jnp.zeros(y.shape, y.dtype)  # which this path does not need
 
     return _choose(native, by_stock, x, more, kernel, bias, scale, shift, takes="mmwwww", gives="mmwwm")
@@ -229,7 +231,7 @@ def _convolve_normalise_bwd(
     def native(z: Array, pooled: Array | None, *saved: Any) -> Arrays:
         x, more, kernel, _, scale, shift, y, mean, variance = saved
         r = jax.lax.rsqrt(variance + epsilon)
-        dy, dscale, dshift = _normalise_gradients(y, mean, scale * r, shift, r, z, pooled, pool)
+        dy, dscale, dshift = kernels.normalise_gradients(y, mean, scale * r, shift, r, z, pooled, pool)
         if _mesh.get() is not None:
             # The kernel has taken the means of g and of g x over this part of the batch: take them over all of it.
             #     dy = scale r (g - mean(g) - x mean(g x)),    x = (y - mean) r
@@ -237,7 +239,7 @@ def _convolve_normalise_bwd(
             surplus, steeper = ((part - _mean(part)) / pixels for part in (dshift, dscale))
             dy = dy + scale * r * (surplus + (y - mean) * r * steeper)
         dscale, dshift = _total(dscale), _total(dshift)
-        return *_convolve_gradients(x, more, kernel, dy, before=_before(kernel, padding)), dscale, dshift
+        return *_convolve_gradients(x, more, kernel, dy, padding), dscale, dshift
 
     def by_stock(z: Array, pooled: Array | None, *saved: Any) -> Arrays:
         return _gradients_of(lambda *arrays: stock(*arrays)[:2])((z, pooled), *saved[:6])
@@ -258,7 +260,7 @@ def convolve_relu(
     stock: Stock,
 ) -> Float[Array, "b *out d"]:
     """`convolve`, then ReLU; the gradients are XLA's."""
-    native = partial(_convolve, before=_before(kernel, padding), relu=True)
+    native = partial(kernels.convolve, before=_before(kernel, padding), relu=True)
     return _choose(lambda *arrays: native(*arrays)[0], stock, x, more, kernel, bias, takes="mmww", gives="m")
 
 
@@ -287,7 +289,7 @@ def conv_transpose(
         bias: Added to every pixel.
         stock: (x, kernel, bias) to the result, as for `convolve`.
     """
-    return _choose(_spread, stock, x, kernel, bias, takes="mww", gives="m")
+    return _choose(kernels.spread, stock, x, kernel, bias, takes="mww", gives="m")
 
 
 def _conv_transpose_fwd(x: Array, kernel: Array, bias: Array, stock: Stock) -> tuple[Array, Arrays]:
@@ -295,7 +297,11 @@ def _conv_transpose_fwd(x: Array, kernel: Array, bias: Array, stock: Stock) -> t
 
 
 def _conv_transpose_bwd(stock: Stock, saved: Arrays, cotangent: Array) -> Arrays:
-    return _choose(_spread_gradients, _gradients_of(stock), cotangent, *saved, takes="mmww", gives="mww")
+    def native(*arrays: Array) -> Arrays:
+        dx, dk, dbias = kernels.spread_gradients(*arrays)
+        return dx, _total(dk), _total(dbias)
+
+    return _choose(native, _gradients_of(stock), cotangent, *saved, takes="mmww", gives="mww")
 
 
 conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
@@ -324,6 +330,12 @@ def _choose(native: Callable[..., Any], stock: Stock, *arrays: Any, takes: str, 
     return jax.lax.platform_dependent(*arrays, cpu=native, default=stock)
 
 
+def _convolve_gradients(x: Array, more: Array | None, kernel: Array, cotangent: Array, padding: str) -> Arrays:
+    """Of both maps, the kernel and the bias."""
+    *maps, dk, db = kernels.convolve_gradients(x, more, kernel, cotangent, before=_before(kernel, padding))
+    return *maps, _total(dk), _total(db)
+
+
 def _total(part: Array) -> Array:
     """The sum over all devices of what each has summed over its part of the batch."""
     mesh = _mesh.get()
@@ -344,156 +356,3 @@ def _gradients_of(stock: Stock) -> Callable[..., Any]:
 def _before(kernel: Array, padding: str) -> tuple[int, ...]:
     """Zeros before the first pixel, and after the last, along each axis of space."""
     return tuple((size - 1) // 2 if padding == "same" else 0 for size in kernel.shape[:-2])
-
-
-# What follows calls the kernels, whose maps and windows always have three axes: those missing come first.
-
-
-def _convolve(
-    x: Array,
-    more: Array | None,
-    kernel: Array,
-    bias: Array,
-    *,
-    before: Sequence[int],
-    moments: bool = False,
-    relu: bool = False,
-) -> tuple[Array, Array, Array]:
-    space = [n + 2 * b - k + 1 for n, b, k in zip(x.shape[1:-1], before, kernel.shape, strict=False)]
-    shape = (x.shape[0], *space, kernel.shape[-1])
-    y, _, mean, variance = _call_convolve(
-        _volume(x), _more(x, more), kernel, bias, shape, moments=moments, before=_axes(before, 0), relu=relu
-    )
-    return y.reshape(shape), mean, variance
-
-
-def _call_convolve(
-    x: Array,
-    more: Array,
-    kernel: Array,
-    bias: Array | np.ndarray,
-    shape: tuple[int, ...],
-    *,
-    others: int = 0,
-    moments: bool = False,
-    **attributes: Any,
-) -> Sequence[Array]:
-    """To a map of a shape and to another of so many further features, then mean and variance, empty or not."""
-    result = _struct(shape)
-    second = jax.ShapeDtypeStruct((*result.shape[:-1], others), jnp.float32)
-    statistics = jax.ShapeDtypeStruct((shape[-1] if moments else 0,), jnp.float32)
-    call = jax.ffi.ffi_call("tinyunet_convolve", (result, second, statistics, statistics), vmap_method="sequential")
-    return call(x, more, _taps(kernel), bias, **(_PLAIN | {"turned": False, "relu": False} | attributes))
-
-
-def _convolve_gradients(
-    x: Array, more: Array | None, kernel: Array, cotangent: Array, *, before: Sequence[int]
-) -> tuple[Array, Array | None, Array, Array]:
-    around = [k - 1 - b for k, b in zip(kernel.shape, before, strict=False)]
-    y, others = _volume(cotangent), 0 if more is None else more.shape[-1]
-    dx, dmore, *_ = _call_convolve(
-        y, _more(y, None), kernel, _NOTHING, x.shape, others=others, before=_axes(around, 0), turned=True
-    )
-    dk, db = _kernel_gradients(_volume(x), _more(x, more), y, kernel.shape, before=_axes(before, 0))
-    return dx.reshape(x.shape), None if more is None else dmore.reshape(more.shape), _total(dk), _total(db)
-
-
-def _kernel_gradients(
-    x: Array, more: Array, cotangent: Array, shape: tuple[int, ...], **attributes: Any
-) -> tuple[Array, Array]:
-    taps = (1,) * (5 - len(shape)) + shape
-    results = (jax.ShapeDtypeStruct(taps, jnp.float32), jax.ShapeDtypeStruct(cotangent.shape[-1:], jnp.float32))
-    call = jax.ffi.ffi_call("tinyunet_kernel_gradient", results, vmap_method="sequential")
-    dk, db = call(x, more, cotangent, **(_PLAIN | attributes))
-    return dk.reshape(shape), db
-
-
-def _normalise(
-    y: Array, mean: Array, scale: Array, shift: Array, pool: Sequence[int] | None
-) -> tuple[Array, Array | None]:
-    shape = (
-        None if pool is None else (y.shape[0], *(n // p for n, p in zip(y.shape[1:-1], pool, strict=True)), y.shape[-1])
-    )
-    pooled_to = jax.ShapeDtypeStruct((0,), jnp.float32) if shape is None else _struct(shape)
-    call = jax.ffi.ffi_call("tinyunet_normalise", (_struct(y.shape), pooled_to), vmap_method="sequential")
-    z, pooled = call(_volume(y), mean, scale, shift, window=_axes(pool or (), 1))
-    return z.reshape(y.shape), None if shape is None else pooled.reshape(shape)
-
-
-def _normalise_gradients(
-    y: Array,
-    mean: Array,
-    scale: Array,
-    shift: Array,
-    r: Array,
-    cotangent: Array,
-    pooled: Array | None,
-    pool: Sequence[int] | None,
-) -> Sequence[Array]:
-    vector = jax.ShapeDtypeStruct(mean.shape, jnp.float32)
-    call = jax.ffi.ffi_call("tinyunet_normalise_gradient", (_struct(y.shape), vector, vector), vmap_method="sequential")
-    share = _NOTHING if pooled is None else _volume(pooled)
-    dy, dscale, dshift = call(_volume(y), mean, scale, shift, r, _volume(cotangent), share, window=_axes(pool or (), 1))
-    return dy.reshape(y.shape), dscale, dshift
-
-
-def _spread(x: Array, kernel: Array, bias: Array) -> Array:
-    """Every pixel becomes a block: pixels side by side in a row of the block are channels side by side."""
-    *window, _, features = kernel.shape
-    volume, stride = _volume(x), _axes((*window[:-1], 1), 1)
-    y, *_ = _call_convolve(
-        volume,
-        _more(x, None),
-        kernel,
-        jnp.tile(bias, window[-1]),
-        _in_rows(volume, stride, window[-1] * features),
-        stride=stride,
-        spread=True,
-        blocks=True,
-    )
-    return y.reshape(x.shape[0], *(n * s for n, s in zip(x.shape[1:-1], window, strict=True)), features)
-
-
-def _spread_gradients(cotangent: Array, x: Array, kernel: Array, bias: Array) -> tuple[Array, Array, Array]:
-    *window, _, features = kernel.shape
-    volume, stride = _volume(x), _axes((*window[:-1], 1), 1)
-    blocks = cotangent.reshape(_in_rows(volume, stride, window[-1] * features))
-    dx, *_ = _call_convolve(
-        blocks, _more(blocks, None), kernel, _NOTHING, volume.shape, stride=stride, turned=True, blocks=True
-    )
-    dk, dbias = _kernel_gradients(volume, _more(x, None), blocks, kernel.shape, stride=stride, spread=True, blocks=True)
-    return dx.reshape(x.shape), _total(dk), _total(dbias.reshape(window[-1], features).sum(0))
-
-
-def _in_rows(volume: Array, stride: np.ndarray, channels: int) -> tuple[int, ...]:
-    """The shape of a fine map whose blocks are one pixel wide."""
-    return (volume.shape[0], *(n * s for n, s in zip(volume.shape[1:-1], stride.tolist(), strict=True)), channels)
-
-
-_NOTHING = np.zeros(0, np.float32)
-
-
-def _struct(shape: Sequence[int]) -> jax.ShapeDtypeStruct:
-    *space, channels = shape[1:]
-    return jax.ShapeDtypeStruct((shape[0], *(1,) * (3 - len(space)), *space, channels), jnp.float32)
-
-
-def _volume(x: Array) -> Array:
-    return x.reshape(_struct(x.shape).shape)
-
-
-def _taps(kernel: Array) -> Array:
-    return kernel.reshape((1,) * (5 - kernel.ndim) + kernel.shape)
-
-
-def _more(x: Array, more: Array | None) -> Array:
-    """The second source of a convolution; without one, of no channels."""
-    return jnp.zeros((*_struct(x.shape).shape[:-1], 0), jnp.float32) if more is None else _volume(more)
-
-
-def _axes(values: Sequence[int], missing: int) -> np.ndarray:
-    return np.array([missing] * (3 - len(values)) + list(values), np.int64)
-
-
-_PLAIN = {"before": _axes((), 0), "stride": _axes((), 1), "spread": False, "blocks": False}
-"""The attributes of an ordinary convolution."""
