@@ -1,12 +1,15 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.compiled import quick_jit
 
-from tinyunet.layers import bands
-from tinyunet.layers.bands import correlate, kernel_gradient
+from tinyunet.layers import correlate as forms
+from tinyunet.layers.correlate import correlate, kernel_gradient, products
 
 
 def random(*shape, seed=0):
@@ -43,39 +46,92 @@ def test_kernel_gradient_is_that_of_a_naive_sum_whatever_the_bands(sides, window
     out = sides if same else tuple(n - size + 1 for n, size in zip(sides, window, strict=True))
     x, cotangent = random(2, *sides, 3), random(2, *out, 2, seed=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bands, "BAND_PIXELS", pixels)
+        patch.setattr(forms, "BAND_PIXELS", pixels)
         found = kernel_gradient(jnp.asarray(x), jnp.asarray(cotangent), window, before)
     np.testing.assert_allclose(found, naive(x, cotangent, window, before), rtol=1e-4, atol=1e-4)
 
 
+def by_naive_sum(x, kernel, padding):
+    """Every tap of the window in turn, in float64."""
+    window = kernel.shape[:2]
+    around = [((size - 1) // 2, size // 2) if padding == "same" else (0, 0) for size in window]
+    wide = np.pad(x.astype(np.float64), [(0, 0), *around, (0, 0)])
+    rows, columns = (n - size + 1 for n, size in zip(wide.shape[1:3], window, strict=True))
+    return sum(wide[:, i : i + rows, j : j + columns] @ kernel[i, j] for i, j in np.ndindex(*window))
+
+
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("window", [(3, 3), (1, 1)], ids=str)
-@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
-def test_large_maps_have_the_gradients_of_small_ones(padding, window, jit, monkeypatch):
-    x, kernel = jnp.asarray(random(2, 13, 9, 3)), jnp.asarray(random(*window, 3, 2, seed=1))
+@pytest.mark.parametrize("window", [(3, 3), (1, 3), (3, 1), (2, 4), (1, 1)], ids=str)
+@pytest.mark.parametrize(("channels", "features"), [(1, 1), (3, 4), (1, 8), (3, 8), (9, 8), (3, 16), (17, 3)])
+def test_pixels_side_by_side_give_the_naive_sum(channels, features, window, padding, monkeypatch):
+    monkeypatch.setattr(forms, "LARGE", 1)
+    kernel = random(*window, channels, features, seed=1)
+    for width in (12, 9):
+        x = random(2, 5, width, channels)
+        found = quick_jit(products, static_argnums=2)(x, kernel, padding)
+        np.testing.assert_allclose(found, by_naive_sum(x, kernel, padding), rtol=1e-5, atol=1e-5)
 
-    def gradients(x, kernel):
-        return jax.value_and_grad(lambda *a: (correlate(*a, padding) ** 2).mean(), argnums=(0, 1))(x, kernel)
 
-    stock = gradients(x, kernel)
-    monkeypatch.setattr(bands, "LEAST_PIXELS", 1)
-    monkeypatch.setattr(bands, "BAND_PIXELS", 30)
-    found = (jax.jit(lambda *a: gradients(*a)) if jit else gradients)(x, kernel)
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("window", [(3, 3), (1, 1), (2, 3)], ids=str)
+@pytest.mark.parametrize(("channels", "more", "features"), [(3, 0, 2), (3, 2, 2), (2, 3, 5), (2, 0, 33)])
+def test_large_maps_have_the_gradients_of_small_ones(channels, more, features, padding, window, monkeypatch):
+    x, other = jnp.asarray(random(2, 13, 9, channels)), jnp.asarray(random(2, 13, 9, more, seed=2)) if more else None
+    kernel = jnp.asarray(random(*window, channels + more, features, seed=1))
+
+    def gradients(x, other, kernel):
+        def mean(x, other, kernel):
+            return (correlate(x, kernel, padding, other) ** 2).mean()
+
+        return jax.value_and_grad(mean, argnums=(0, 1, 2) if more else (0, 2))(x, other, kernel)
+
+    stock = quick_jit(lambda *a: gradients(*a))(x, other, kernel)
+    monkeypatch.setattr(forms, "LARGE", 1)
+    monkeypatch.setattr(forms, "MIDDLING", 1)
+    monkeypatch.setattr(forms, "BAND_PIXELS", 30)
+    found = quick_jit(lambda *a: gradients(*a))(x, other, kernel)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, stock)
 
 
-def test_only_large_maps_with_enough_channels_are_cut_into_bands(monkeypatch):
+def test_gradients_are_the_same_without_jit():
+    x, kernel = jnp.asarray(random(1, 128, 128, 2)), jnp.asarray(random(3, 3, 2, 1, seed=1))
+    gradient = jax.grad(lambda x, kernel: (correlate(x, kernel, "same") ** 2).mean(), argnums=(0, 1))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        gradient(x, kernel),
+        quick_jit(gradient)(x, kernel),
+    )
+
+
+def test_which_form_the_gradient_of_the_kernel_takes(monkeypatch):
     def is_cut(shape, features, window=(3, 3)):
         x, kernel = jnp.zeros(shape), jnp.zeros((*window, shape[-1], features))
         return "scan" in str(jax.make_jaxpr(jax.grad(lambda k: correlate(x, k, "same").sum()))(kernel))
 
     assert is_cut((1, 128, 128, 2), 2)
     assert not is_cut((1, 128, 127, 2), 2)
-    assert not is_cut((1, 128, 128, 2), 3)
+    assert is_cut((1, 32, 32, 3), 2)
+    assert not is_cut((1, 32, 31, 3), 2)
+    assert not is_cut((1, 128, 128, 2), 31)
+    assert is_cut((1, 32, 32, 2), 32)
     assert is_cut((1, 128, 128, 2), 3, (1, 1))
+    assert not is_cut((1, 128, 127, 2), 3, (1, 1))
     assert not is_cut((1, 2, 128, 128, 2), 3, (1, 1, 1))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert not is_cut((1, 128, 128, 2), 2)
+
+
+def test_how_many_pixels_go_side_by_side():
+    def steps(shape, features, window=(3, 3)):
+        x, kernel = jnp.zeros(shape), jnp.zeros((*window, shape[-1], features))
+        said = str(jax.make_jaxpr(lambda x: products(x, kernel, "same"))(x))
+        return int(re.search(r"window_strides=\(1, (\d)\)", said)[1])
+
+    large = (1, 128, 128)
+    assert [steps((*large, c), d) for c, d in ((16, 4), (4, 8), (16, 8), (8, 16))] == [4, 4, 2, 2]
+    assert [steps((*large, c), d) for c, d in ((17, 4), (17, 8), (9, 16), (8, 17))] == [1] * 4
+    assert steps((1, 128, 127, 1), 1) == steps((1, 129, 129, 1), 1) == steps((*large, 1), 1, (3, 1)) == 1
+    assert steps((1, 128, 130, 1), 1) == 2
 
 
 def test_lines_and_other_types_are_correlated():

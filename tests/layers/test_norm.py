@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +8,7 @@ from flax import linen as nn
 from reference.compiled import quick_jit
 from reference.variables import random_variables
 
-from tinyunet.layers.norm import LOCAL_NORMS, normalise
+from tinyunet.layers.norm import EPSILON, LOCAL_NORMS, normalise, normalise_relu
 
 RNG = np.random.default_rng(0)
 NORMS = ["batch", "group", "instance", "none"]
@@ -157,3 +159,45 @@ def test_bfloat16_is_normalised_in_float32(norm, train):
     assert y.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} <= {np.dtype("float32")}
     np.testing.assert_array_equal(y, exact)
+
+
+def plain_normalise_relu(y, bias, scale, shift):
+    """The formula as it stands, for the compiler to differentiate."""
+    y = y + bias
+    axes = tuple(range(y.ndim - 1))
+    mean, var = y.mean(axes), y.var(axes)
+    return jnp.maximum((y - mean) / jnp.sqrt(var + EPSILON) * scale + shift, 0), mean, var
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 3), (2, 4, 3, 5), (2, 3, 4, 2, 4)], ids=str)
+@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
+def test_bias_normalisation_and_relu_are_those_of_the_formula_in_float64(shape, jit):
+    rng = np.random.default_rng(len(shape))
+    y, weights = 0.7 * rng.standard_normal(shape) + 0.5, rng.standard_normal(shape)
+    bias, scale, shift = rng.standard_normal((3, shape[-1]))
+
+    def everything(function, *arrays):
+        def objective(*arrays):
+            z, mean, var = function(*arrays)
+            return (z * weights.astype(z.dtype)).sum(), (z, mean, var)
+
+        return jax.value_and_grad(objective, argnums=(0, 1, 2, 3), has_aux=True)(*arrays)
+
+    with jax.enable_x64(True):
+        (_, values), gradients = everything(plain_normalise_relu, *map(jnp.asarray, (y, bias, scale, shift)))
+    ours = functools.partial(everything, normalise_relu)
+    arrays = [jnp.asarray(a, jnp.float32) for a in (y, bias, scale, shift)]
+    (_, found), slopes = (quick_jit(ours) if jit else ours)(*arrays)
+    for mine, exact in zip((*found, *slopes), (*values, *gradients), strict=True):
+        np.testing.assert_allclose(mine, exact, rtol=1e-4, atol=1e-5)
+    assert not slopes[1].any()  # of the bias: nothing at all, not a rest of rounding
+
+
+def test_bias_normalisation_and_relu_of_bfloat16_are_computed_in_float32():
+    y = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 4, 3)), jnp.bfloat16)
+    one = jnp.ones(3)
+    z, mean, _ = normalise_relu(y, one.astype(jnp.bfloat16), one, 0 * one)
+    assert z.dtype == mean.dtype == jnp.float32
+    np.testing.assert_array_equal(z, normalise_relu(y.astype(jnp.float32), one, one, 0 * one)[0])
+    gradient = jax.grad(lambda y: normalise_relu(y, one, one, one)[0].sum())(y)
+    assert gradient.dtype == jnp.bfloat16

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinyunet.export.graph import Graph
-from tinyunet.layers.conv import Padding
+from tinyunet.layers.correlate import Padding
 from tinyunet.layers.norm import EPSILON, group_count
 
 

@@ -11,8 +11,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from tinyunet.layers import native
-from tinyunet.layers.conv import Conv, Padding, convolve, convolve_by_xla
-from tinyunet.layers.norm import EPSILON, BatchNorm, Norm, moments, normalise, standardise
+from tinyunet.layers.conv import Conv, convolve, convolve_by_xla, products_by_xla
+from tinyunet.layers.correlate import Padding
+from tinyunet.layers.norm import EPSILON, BatchNorm, Norm, normalise, normalise_relu
 from tinyunet.layers.pool import max_pool
 
 
@@ -88,7 +89,8 @@ class ConvBlock(nn.Module):
             conv = Conv(self.features, self.window or (3,) * n, self.padding, self.dtype, name=f"Conv_{i}")
             x = x.astype(self.dtype)
             kernel, bias = conv.weights(x.shape[-1] + (0 if more is None else more.shape[-1]))
-            if self.norm == "batch" and not (self.residual and last) and native.covers(x, kernel, self.padding):
+            fused = train or native.covers(x, kernel, self.padding)
+            if self.norm == "batch" and not (self.residual and last) and fused:
                 batch_norm = BatchNorm(self.momentum, name=f"BatchNorm_{i}")
                 window = pool if last and valid is None and not self.dropout else None
                 x, pooled = convolve_normalise_relu(
@@ -126,31 +128,44 @@ def convolve_normalise_relu(
     train: bool,
     pool: Sequence[int] | None,
 ) -> tuple[Float[Array, "b *out d"], Float[Array, "b *pooled d"] | None]:
-    """Convolution, batch normalisation, ReLU and pooling as one operation of the native kernels.
+    """Convolution, batch normalisation, ReLU and pooling, as one operation of the native kernels where they cover it.
 
-    Once trained, the normalisation is part of the convolution: its scale goes into the kernel, the rest into the bias.
+    Once trained, the normalisation is part of the convolution there: its scale goes into the kernel, the rest into the
+    bias.
     """
     scale, shift, mean, var = batch_norm.variables_of(kernel.shape[-1])
     if not train:
         factor = jax.lax.rsqrt(var.value + EPSILON) * scale
-        stock = partial(_convolve_relu, padding=padding)
         kernel, bias = kernel * factor, (bias - mean.value) * factor + shift
-        return native.convolve_relu(x, more, kernel, bias, padding, stock), None
+        return native.convolve_relu(x, more, kernel, bias, padding, partial(_convolve_relu, padding=padding)), None
     window = None if pool is None else tuple(pool)
     stock = partial(_convolve_normalise_relu, padding=padding, pool=window)
-    x, pooled, *found = native.convolve_normalise(x, more, kernel, bias, scale, shift, padding, EPSILON, window, stock)
+    arrays = x, more, kernel, bias, scale, shift
+    covered = native.covers(x, kernel, padding)
+    x, pooled, *found = (
+        native.convolve_normalise(*arrays, padding, EPSILON, window, stock) if covered else stock(*arrays)
+    )
     batch_norm.update(*found)
     return x, pooled
 
 
-def _convolve_relu(x, more, kernel, bias, *, padding):  # type: ignore[no-untyped-def]
+def _convolve_relu(x: Array, more: Array | None, kernel: Array, bias: Array, *, padding: Padding) -> Array:
     return nn.relu(convolve_by_xla(x, more, kernel, bias, padding=padding))
 
 
-def _convolve_normalise_relu(x, more, kernel, bias, scale, shift, *, padding, pool):  # type: ignore[no-untyped-def]
-    y = convolve_by_xla(x, more, kernel, bias, padding=padding)
-    mean, var = moments(y)
-    z = nn.relu(standardise(y, mean, var, scale, shift))
+def _convolve_normalise_relu(
+    x: Array,
+    more: Array | None,
+    kernel: Array,
+    bias: Array,
+    scale: Array,
+    shift: Array,
+    *,
+    padding: Padding,
+    pool: tuple[int, ...] | None,
+) -> tuple[Array, Array | None, Array, Array]:
+    z, mean, var = normalise_relu(products_by_xla(x, more, kernel, padding=padding), bias, scale, shift)
+    z = z.astype(x.dtype)
     return z, None if pool is None else max_pool(z, pool), mean, var
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -10,9 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from tinyunet.layers import native
-from tinyunet.layers.bands import correlate
-
-Padding = Literal["same", "valid"]
+from tinyunet.layers.correlate import Padding, correlate
 
 
 def convolve(
@@ -62,10 +59,20 @@ def convolve_by_xla(
     padding: Padding,
 ) -> Float[Array, "b *out d"]:
     """`convolve`, whatever is installed."""
-    if more is not None:
-        x = jnp.concatenate([x, more], axis=-1)
-    volume = kernel.ndim == 5 and set(kernel.shape[:3]) != {1}
-    return (_correlate_volume if volume else correlate)(x, kernel, padding) + bias
+    return products_by_xla(x, more, kernel, padding=padding) + bias
+
+
+def products_by_xla(
+    x: Float[Array, "b *space c"],
+    more: Float[Array, "b *space e"] | None,
+    kernel: Float[Array, "*window f d"],
+    *,
+    padding: Padding,
+) -> Float[Array, "b *out d"]:
+    """The same without the bias."""
+    if kernel.ndim == 5 and set(kernel.shape[:3]) != {1}:
+        return _correlate_volume(x if more is None else jnp.concatenate([x, more], axis=-1), kernel, padding)
+    return correlate(x, kernel, padding, more)
 
 
 def _correlate_volume(

@@ -1,15 +1,22 @@
-"""Cross-correlation by XLA, with the gradient of the kernel in the form that is fastest on a CPU.
+"""Cross-correlation by XLA, and its gradients, in the forms that are fastest on a CPU.
 
-Which form the gradient of the kernel takes, by XLA:
+Of maps of two axes and a window of more than one pixel; c is the number of channels, d that of features:
 
-| where | maps of 128² pixels or more | smaller maps |
-| --- | --- | --- |
-| CPU, a window of one pixel | products of matrices, band by band | XLA's own |
-| CPU, as many channels as features, or more | products of matrices, band by band | XLA's own |
-| CPU, more features than channels | XLA's own | XLA's own |
-| anything else | XLA's own | XLA's own |
+| the result, and the gradient of the map, where c and d change places | pixels side by side, see `products` |
+| --- | --- |
+| maps of 128² pixels or more; c <= 16 and d <= 4, or c <= 4 and d <= 8 | four |
+| maps of 128² pixels or more; c <= 16 and d <= 8, or c <= 8 and d <= 16, if not above | two |
+| else | one: XLA's own |
 
-On the large maps of a U-Net, XLA's own form takes about twice as long on a CPU (`benchmarks/RESULTS.md`).
+| the gradient of the kernel | form |
+| --- | --- |
+| maps of 32² pixels or more; c > d | products of matrices, band by band, see `kernel_gradient` |
+| maps of 32² pixels or more; c < d and d >= 32 | the same, with map and result in each other's place |
+| maps of 128² pixels or more; c = d | products of matrices, band by band |
+| else | XLA's own |
+
+With a window of one pixel, the gradient of the kernel is taken band by band on maps of 128² pixels or more. All else,
+and all on anything but a CPU, is XLA's own. The boundaries are where it was measured to pay (`benchmarks/RESULTS.md`).
 """
 
 from collections.abc import Sequence
@@ -23,12 +30,17 @@ from jaxtyping import Array, Float
 BAND_PIXELS = 4096
 """Pixels of a band; what is made of them stays in the caches."""
 
-LEAST_PIXELS = 128 * 128
-"""Of a map that is worth it."""
+Padding = Literal["same", "valid"]
+
+LARGE, MIDDLING = 128 * 128, 32 * 32
+"""Pixels of the smallest map that is large, and of the smallest that is not small."""
 
 
 def correlate(
-    x: Float[Array, "b *space c"], kernel: Float[Array, "*window c d"], padding: Literal["same", "valid"]
+    x: Float[Array, "b *space c"],
+    kernel: Float[Array, "*window f d"],
+    padding: Padding,
+    more: Float[Array, "b *space e"] | None = None,
 ) -> Float[Array, "b *out d"]:
     """The sum of `tinyunet.layers.conv.convolve`, without the bias.
 
@@ -36,45 +48,130 @@ def correlate(
         x: Feature maps of one or two axes of space; of any number where the window is one pixel.
         kernel: Weights, the window first.
         padding: As for `convolve`.
+        more: As for `convolve`.
     """
-    *window, channels, features = kernel.shape
     known = all(isinstance(size, int) for size in x.shape)  # and no symbols, as in an exported program
-    large = known and x.ndim == 4 and x.shape[1] * x.shape[2] >= LEAST_PIXELS
-    if large and (channels >= features or set(window) == {1}) and jax.default_backend() == "cpu":
-        return _correlate_large(x, kernel, padding)
-    return _correlate(x, kernel, padding)
+    if known and x.ndim == 4 and jax.default_backend() == "cpu":
+        return _correlate_on_cpu(x, more, kernel, padding)
+    return _correlate(_joined(x, more), kernel, padding)
 
 
-def _correlate(x: Array, kernel: Array, padding: str) -> Array:
+def _joined(x: Array, more: Array | None) -> Array:
+    return x if more is None else jnp.concatenate([x, more], axis=-1)
+
+
+def _correlate(x: Array, kernel: Array, padding: Padding, *, step: int = 1) -> Array:
+    """XLA's own, moving on by so many pixels along the last axis of space."""
     if all(size == 1 for size in kernel.shape[:-2]):
         return x @ kernel.reshape(kernel.shape[-2:])
     space = "HW"[4 - x.ndim :]
+    around = [_around(size, padding) for size in kernel.shape[:-2]]
+    around[-1] = _around(kernel.shape[-3] - step + 1, padding)
     return jax.lax.conv_general_dilated(
         x,
         kernel,
-        window_strides=(1,) * len(space),
-        padding=padding.upper(),
+        window_strides=(1,) * (len(space) - 1) + (step,),
+        padding=around,
         dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
     )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _correlate_large(x: Array, kernel: Array, padding: str) -> Array:
-    return _correlate(x, kernel, padding)
+def _around(size: int, padding: Padding) -> tuple[int, int]:
+    """Zeros before the first pixel and after the last, for a window of a size."""
+    return ((size - 1) // 2, size // 2) if padding == "same" else (0, 0)
 
 
-def _forward(x: Array, kernel: Array, padding: str) -> tuple[Array, tuple[Array, Array]]:
-    return _correlate(x, kernel, padding), (x, kernel)
+def products(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "i j c d"], padding: Padding
+) -> Float[Array, "b oh ow d"]:
+    """The sum of `correlate` by XLA's convolution, with several pixels of a row side by side where that is faster.
+
+    The features of p pixels side by side are the p d features of a window that is p - 1 pixels wider and moves on by p:
+    its weights are those of the kernel p times, one pixel further each time, and zeros. That takes (j + p - 1) / j
+    times as many multiplications. But XLA gathers what a window sees before it multiplies, which is less for p pixels
+    at once, and with few features most of a vector stays empty. Three channels, slowest of all, are made four.
+
+    Args:
+        x: Feature maps.
+        kernel: Weights.
+        padding: As for `correlate`.
+
+    Example:
+        >>> products(jnp.ones((1, 128, 128, 1)), jnp.ones((3, 3, 1, 1)), "same")[0, :2, :2, 0]
+        Array([[4., 6.],
+               [6., 9.]], dtype=float32)
+    """
+    batch, height, width, channels = x.shape
+    _, columns, _, features = kernel.shape
+    if height * width < LARGE or columns == 1:
+        return _correlate(x, kernel, padding)
+    result = width - columns + 1 + sum(_around(columns, padding))
+    beside = next((p for p, covers in _BESIDE.items() if covers(channels, features) and result % p == 0), 1)
+    if beside == 1:
+        return _correlate(x, kernel, padding)
+    if channels == 3:
+        x, kernel = jnp.pad(x, [(0, 0)] * 3 + [(0, 1)]), jnp.pad(kernel, [(0, 0)] * 2 + [(0, 1), (0, 0)])
+    further = [jnp.pad(kernel, [(0, 0), (p, beside - 1 - p), (0, 0), (0, 0)]) for p in range(beside)]
+    y = _correlate(x, jnp.concatenate(further, axis=-1), padding, step=beside)
+    return y.reshape(batch, y.shape[1], result, features)
 
 
-def _backward(padding: str, saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    (dx,) = jax.vjp(lambda x: _correlate(x, kernel, padding), x)[1](cotangent)
-    before = tuple((size - 1) // 2 if padding == "same" else 0 for size in kernel.shape[:2])
-    return dx, kernel_gradient(x, cotangent, kernel.shape[:2], before).astype(kernel.dtype)
+_BESIDE = {
+    4: lambda c, d: (c <= 16 and d <= 4) or (c <= 4 and d <= 8),
+    2: lambda c, d: (c <= 16 and d <= 8) or (c <= 8 and d <= 16),
+}
+"""Pixels side by side, and of which channels and features."""
 
 
-_correlate_large.defvjp(_forward, _backward)
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _correlate_on_cpu(x: Array, more: Array | None, kernel: Array, padding: Padding) -> Array:
+    return products(_joined(x, more), kernel, padding)
+
+
+def _forward(
+    x: Array, more: Array | None, kernel: Array, padding: Padding
+) -> tuple[Array, tuple[Array, Array | None, Array, Array]]:
+    both = _joined(x, more)
+    return products(both, kernel, padding), (x, more, both, kernel)
+
+
+def _backward(
+    padding: Padding, saved: tuple[Array, Array | None, Array, Array], cotangent: Array
+) -> tuple[Array, Array | None, Array]:
+    x, more, both, kernel = saved
+    # Of two maps each by itself: to compute both at once and cut that in two takes longer.
+    dx = _gradient_of_map(x, kernel[:, :, : x.shape[-1]], cotangent, padding)
+    dmore = None if more is None else _gradient_of_map(more, kernel[:, :, x.shape[-1] :], cotangent, padding)
+    return dx, dmore, _gradient_of_kernel(both, kernel, cotangent, padding)
+
+
+_correlate_on_cpu.defvjp(_forward, _backward)
+
+
+def _gradient_of_map(x: Array, kernel: Array, cotangent: Array, padding: Padding) -> Array:
+    if padding == "same" and all(size % 2 for size in kernel.shape[:2]):
+        return products(cotangent, _turned(kernel), "same")
+    return jax.vjp(lambda x: _correlate(x, kernel, padding), x)[1](cotangent)[0]
+
+
+def _gradient_of_kernel(x: Array, kernel: Array, cotangent: Array, padding: Padding) -> Array:
+    *window, channels, features = kernel.shape
+    pixels, alone = x.shape[1] * x.shape[2], set(window) == {1}
+    before = [_around(size, padding)[0] for size in window]
+    least = LARGE if alone or channels == features else MIDDLING
+    if pixels >= least and (alone or channels >= features):
+        found = kernel_gradient(x, cotangent, window, before)
+    elif pixels >= least and features >= 32:
+        after = [size - 1 - b for size, b in zip(window, before, strict=True)]
+        found = _turned(kernel_gradient(cotangent, x, window, after))
+    else:
+        (found,) = jax.vjp(lambda kernel: _correlate(x, kernel, padding), kernel)[1](cotangent)
+    return found.astype(kernel.dtype)
+
+
+def _turned(kernel: Array) -> Array:
+    """Turned over on both axes, channels and features in each other's place."""
+    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
 
 
 def kernel_gradient(

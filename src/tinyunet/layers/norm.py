@@ -74,6 +74,57 @@ def standardise(
     return (x - mean) * (jax.lax.rsqrt(var + EPSILON) * scale) + shift
 
 
+@jax.custom_vjp
+def normalise_relu(
+    y: Float[Array, "b *space d"], bias: Float[Array, " d"], scale: Float[Array, " d"], shift: Float[Array, " d"]
+) -> tuple[Float[Array, "b *space d"], Float[Array, " d"], Float[Array, " d"]]:
+    """A bias, batch normalisation by this batch's statistics, and ReLU, with gradients in few passes over the map.
+
+        z = max(0, x scale + shift),    x = (y + bias - mean) / sqrt(var + 1e-5)
+
+    with mean and variance of y + bias. The mean takes the bias away again, so that no map has it added, and its
+    gradient is zero. With g the gradient of x scale + shift, that of z where z is above zero, and N pixels,
+
+        dshift = sum g,    dscale = sum g x,    dy = scale / sqrt(var + 1e-5) (g - dshift / N - x dscale / N)
+
+    Args:
+        y: Feature maps of any float type.
+        bias: Added to every pixel.
+        scale: Of the normalisation.
+        shift: Of the normalisation.
+
+    Returns:
+        z in float32; mean and variance, through which no gradient flows: the running averages take none.
+
+    References:
+        Ioffe and Szegedy (2015), Batch normalization, section 3.
+    """
+    return _normalise_relu(y, bias, scale, shift)[0]
+
+
+def _normalise_relu(
+    y: Array, bias: Array, scale: Array, shift: Array
+) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+    wide = y.astype(jnp.float32)
+    mean, var = moments(wide)
+    z = jax.nn.relu(standardise(wide, mean, var, scale, shift))
+    return (z, mean + bias, var), (y, mean, var, bias, scale, shift)
+
+
+def _normalise_relu_gradients(saved: tuple[Array, ...], cotangents: tuple[Array, ...]) -> tuple[Array, ...]:
+    y, mean, var, bias, scale, shift = saved
+    axes, pixels = tuple(range(y.ndim - 1)), y.size // y.shape[-1]
+    r = jax.lax.rsqrt(var + EPSILON)
+    x = (y.astype(jnp.float32) - mean) * r
+    g = jnp.where(x * scale + shift > 0, cotangents[0], 0)
+    dshift, dscale = g.sum(axes), (g * x).sum(axes)
+    dy = scale * r * (g - dshift / pixels - x * (dscale / pixels))
+    return dy.astype(y.dtype), jnp.zeros_like(bias), dscale, dshift
+
+
+normalise_relu.defvjp(_normalise_relu, _normalise_relu_gradients)
+
+
 def normalise(
     module: nn.Module, x: Float[Array, "b *space d"], *, norm: Norm, train: bool, momentum: float, index: int = 0
 ) -> Float[Array, "b *space d"]:

@@ -21,8 +21,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from tinyunet.layers import native
-from tinyunet.layers.bands import correlate
 from tinyunet.layers.conv import Conv
+from tinyunet.layers.correlate import correlate
 from tinyunet.layers.factors import axis_factors
 
 Upsampling = Literal["transpose", "bilinear", "pixel_shuffle"]

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from tinyunet.errors import ConfigError, suggest
-from tinyunet.layers.conv import Padding
+from tinyunet.layers.correlate import Padding
 from tinyunet.layers.norm import Norm
 from tinyunet.layers.upsample import Upsampling
 from tinyunet.models.unet import Skip, UNet

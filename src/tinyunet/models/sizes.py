@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinyunet.layers.conv import Padding
+from tinyunet.layers.correlate import Padding
 from tinyunet.layers.upsample import MADE_UP, Upsampling
 
 

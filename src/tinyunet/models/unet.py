@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from tinyunet.layers.block import ConvBlock, crop_to
-from tinyunet.layers.conv import Padding
+from tinyunet.layers.correlate import Padding
 from tinyunet.layers.norm import Norm
 from tinyunet.layers.upsample import MADE_UP, BilinearUpsample, ConvTranspose, PixelShuffle, Upsampling
 from tinyunet.models.sizes import Topology, check_sizes
