@@ -1,5 +1,7 @@
 """What every test runs under: shape checks on the whole package, reproducible examples, and JAX on the CPU.
 
+With JAX_PLATFORMS=cuda and JAX_DEFAULT_MATMUL_PRECISION=highest it is a graphics card.
+
 This file is loaded before any test imports tinyunet, in every worker process and for the doctests in src/ too.
 """
 
@@ -39,7 +41,7 @@ def processor() -> str:
 # JAX reads these when it is first imported; the commands that tests start as processes of their own inherit them.
 # Compiling takes most of the time of these tests, thousands of programs of 50 ms each most of it. So what was compiled
 # is kept between them, however small, outside the checkout.
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 COMPILED = platformdirs.user_cache_path("tinyunet") / "tests" / processor()
 COMPILED.mkdir(mode=0o700, parents=True, exist_ok=True)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
