@@ -9,19 +9,20 @@ from typing import Any
 
 from benchmarks.measure import Spread, machine_line
 from benchmarks.peers.case import INFERENCE, STEP
-from benchmarks.step import OURS, RIVALS, XLA_ALONE
+from benchmarks.step import KERAS, OURS, RIVALS, XLA_ALONE
 
 BARS = {
     OURS: (OURS,),
     XLA_ALONE: (XLA_ALONE,),
     "plain Flax": ("plain Flax",),
+    KERAS: (KERAS,),
     "fastest PyTorch as it comes": RIVALS["PyTorch as it comes"],
     "fastest PyTorch, memory kept": RIVALS["PyTorch with memory kept"],
     "ONNX Runtime": ("ONNX Runtime",),
     "OpenVINO": ("OpenVINO",),
 }
 """What is drawn, and of whom the fastest counts."""
-COLOURS = ("#1b6ca8", "#8fbbd9", "#b0b0b0", "#e07b39", "#f0b48a", "#6a9f58", "#a8c99b")
+COLOURS = ("#1b6ca8", "#8fbbd9", "#b0b0b0", "#d06a6a", "#e07b39", "#f0b48a", "#6a9f58", "#a8c99b")
 
 
 def read_cases(files: Sequence[Path]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

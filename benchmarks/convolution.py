@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.measure import Spread, cores, machine
+from benchmarks.measure import Call, Spread, cores, machine, nothing
 from benchmarks.present import Table, add_output_options, present
 from benchmarks.workers import Conditions, Make, Measured, Work, compare
 
@@ -21,8 +21,6 @@ OURS = "tinyunet"
 PEERS = (OURS, "XLA", "PyTorch channels_last", "PyTorch channels_first")
 OPERATIONS = ("forward", "gradient of the input", "gradient of the kernel")
 PRODUCT, COPY = "matrix product", "copy"
-SIDE = 1024  # of the matrices
-COPIED = 2**28  # bytes, more than any cache holds
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,41 @@ class Shape:
         return x, kernel, dy
 
 
-SHAPES = (
-    Shape(4, 256, 32, 16),
-    Shape(4, 128, 64, 32),
-    Shape(4, 64, 32, 64),
-    Shape(4, 256, 8, 8),
-    Shape(4, 32, 64, 64),
+@dataclass(frozen=True)
+class Workload:
+    """What is computed where.
+
+    Args:
+        shapes: The convolutions.
+        side: Of the square matrices whose product shows what the machine can do.
+        copied: Bytes of a copy that shows the same, more than any cache holds.
+        dtype: Of convolutions and matrices.
+        card: On a graphics card, whose calls are waited for together.
+    """
+
+    shapes: tuple[Shape, ...]
+    side: int = 1024
+    copied: int = 2**28
+    dtype: str = "float32"
+    card: bool = False
+
+
+PROCESSOR = Workload(
+    (Shape(4, 256, 32, 16), Shape(4, 128, 64, 32), Shape(4, 64, 32, 64), Shape(4, 256, 8, 8), Shape(4, 32, 64, 64))
+)
+CARD = Workload(
+    (
+        Shape(16, 256, 64, 64),
+        Shape(16, 256, 128, 64),
+        Shape(16, 128, 128, 128),
+        Shape(16, 64, 256, 256),
+        Shape(16, 32, 512, 512),
+        Shape(16, 256, 32, 16),
+    ),
+    side=8192,
+    copied=2**31,
+    dtype="bfloat16",
+    card=True,
 )
 
 
@@ -77,71 +104,70 @@ def kind(shape: Shape, operation: str) -> str:
 # Libraries are imported inside: a peer's process imports this file, and must load its own alone.
 
 
-def jax_calls(shape: Shape, *, native: bool) -> dict[str, Callable[[], object]]:
-    """By operation; this project's convolution, or XLA's."""
+class JaxCalls:
+    """Calls of JAX; a processor's wait for their results, a graphics card's are waited for together.
+
+    Args:
+        card: Whether it is a graphics card.
+    """
+
+    def __init__(self, *, card: bool):
+        self._card = card
+        self._last: object = None
+
+    def call(self, function: Callable[..., object], *arguments: object) -> Call:
+        """A compiled function of arguments that are on the device."""
+
+        def begin() -> object:
+            self._last = function(*arguments)
+            if not self._card:
+                self.wait()
+            return self._last
+
+        return begin
+
+    def wait(self) -> None:
+        """For what was begun last; a device works in order."""
+        import jax
+
+        jax.block_until_ready(self._last)
+
+
+def make_jax(workload: Workload, *, native: bool) -> Work:
+    """What is timed of this project, or of XLA alone and then of the machine too."""
     import jax
     import jax.numpy as jnp
 
     from tinyunet.layers.conv import convolve, convolve_by_xla
 
-    x, kernel, dy = map(jax.device_put, shape.data())
-    bias = jnp.zeros(shape.features)
+    timed = JaxCalls(card=workload.card)
 
-    def forward(x: jax.Array, kernel: jax.Array, dy: jax.Array) -> jax.Array:
+    def forward(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
         return convolve(x, kernel, bias) if native else convolve_by_xla(x, None, kernel, bias, padding="same")
 
-    def gradient_of_input(x: jax.Array, kernel: jax.Array, dy: jax.Array) -> jax.Array:
-        return jax.vjp(lambda x: forward(x, kernel, dy), x)[1](dy)[0]
+    def gradient_of_input(x: jax.Array, kernel: jax.Array, bias: jax.Array, dy: jax.Array) -> jax.Array:
+        return jax.vjp(lambda x: forward(x, kernel, bias), x)[1](dy)[0]
 
-    def gradient_of_kernel(x: jax.Array, kernel: jax.Array, dy: jax.Array) -> jax.Array:
-        return jax.vjp(lambda kernel: forward(x, kernel, dy), kernel)[1](dy)[0]
+    def gradient_of_kernel(x: jax.Array, kernel: jax.Array, bias: jax.Array, dy: jax.Array) -> jax.Array:
+        return jax.vjp(lambda kernel: forward(x, kernel, bias), kernel)[1](dy)[0]
 
-    def call(compiled: Callable[..., jax.Array]) -> object:
-        return compiled(x, kernel, dy).block_until_ready()
-
-    functions = map(jax.jit, (forward, gradient_of_input, gradient_of_kernel))
-    return {name: functools.partial(call, function) for name, function in zip(OPERATIONS, functions, strict=True)}
-
-
-def torch_calls(shape: Shape, *, channels_last: bool) -> dict[str, Callable[[], object]]:
-    """By operation; the gradients by what autograd calls, one at a time."""
-    import torch
-
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    x, kernel, dy = map(torch.from_numpy, shape.data())
-    x, dy = (array.permute(0, 3, 1, 2).contiguous(memory_format=layout) for array in (x, dy))
-    kernel = kernel.permute(3, 2, 0, 1).contiguous(memory_format=layout)
-
-    def forward() -> torch.Tensor:
-        with torch.inference_mode():
-            return torch.nn.functional.conv2d(x, kernel, padding=1)
-
-    def backward(which: int) -> torch.Tensor:
-        mask = [i == which for i in range(3)]
-        arguments = [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask
-        return torch.ops.aten.convolution_backward(dy, x, kernel, None, *arguments)[which]
-
-    return dict(zip(OPERATIONS, (forward, functools.partial(backward, 0), functools.partial(backward, 1)), strict=True))
+    calls: dict[str, Call] = {}
+    for shape in workload.shapes:
+        x, kernel, dy = (jnp.asarray(array, workload.dtype) for array in shape.data())
+        inputs = x, kernel, jnp.zeros(shape.features, workload.dtype)
+        functions = (forward, inputs), (gradient_of_input, (*inputs, dy)), (gradient_of_kernel, (*inputs, dy))
+        for operation, (function, arguments) in zip(OPERATIONS, functions, strict=True):
+            calls[kind(shape, operation)] = timed.call(jax.jit(function), *arguments)
+    if not native:
+        matrix = jax.random.normal(jax.random.key(0), (workload.side, workload.side), workload.dtype)
+        calls[PRODUCT] = timed.call(jax.jit(jnp.dot), matrix, matrix)
+        negate = jax.jit(jnp.negative)  # as much read and written as by a copy, which would be no work for XLA
+        on_card = timed.call(negate, jnp.ones(workload.copied // 4)) if workload.card else None
+        calls[COPY] = on_card or copy(workload.copied)
+    return Work(parameters=0, calls=calls, wait=timed.wait)
 
 
-def product_by_jax(side: int) -> Callable[[], object]:
-    """The product of two square matrices, float32."""
-    import jax
-    import jax.numpy as jnp
-
-    matrix, multiply = jax.device_put(np.ones((side, side), np.float32)), jax.jit(jnp.dot)
-    return lambda: multiply(matrix, matrix).block_until_ready()
-
-
-def product_by_torch(side: int) -> Callable[[], object]:
-    """The same."""
-    import torch
-
-    matrix = torch.ones(side, side)
-    return lambda: torch.matmul(matrix, matrix)
-
-
-def copy(size: int) -> Callable[[], object]:
+def copy(size: int) -> Call:
     """Copies so many bytes, every core its part."""
     source, target = np.zeros((2, size // 4), np.float32)
     source[:] = 1  # so that the memory is really there
@@ -150,33 +176,48 @@ def copy(size: int) -> Callable[[], object]:
     return lambda: list(pool.map(np.copyto, *parts))
 
 
-def make_jax(shapes: Sequence[Shape], *, native: bool) -> Work:
-    """What is timed of this project or of XLA."""
-    calls = {kind(shape, op): call for shape in shapes for op, call in jax_calls(shape, native=native).items()}
-    return Work(parameters=0, calls=calls if native else calls | {PRODUCT: product_by_jax(SIDE), COPY: copy(COPIED)})
-
-
-def make_torch(shapes: Sequence[Shape], *, channels_last: bool) -> Work:
-    """What is timed of PyTorch."""
+def make_torch(workload: Workload, *, channels_last: bool) -> Work:
+    """What is timed of PyTorch; the gradients by what autograd calls, one at a time."""
     import torch
 
     torch.set_num_threads(cores())
-    calls = {
-        kind(shape, op): call
-        for shape in shapes
-        for op, call in torch_calls(shape, channels_last=channels_last).items()
-    }
-    return Work(parameters=0, calls=calls | {PRODUCT: product_by_torch(SIDE)} if channels_last else calls)
+    torch.backends.cudnn.benchmark = True  # a graphics card's fastest convolution is found by trying, as XLA does
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    to = functools.partial(
+        torch.Tensor.to, device="cuda" if workload.card else "cpu", dtype=getattr(torch, workload.dtype)
+    )
+
+    def forward(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return torch.nn.functional.conv2d(x, kernel, padding=1)
+
+    def backward(x: torch.Tensor, kernel: torch.Tensor, dy: torch.Tensor, which: int) -> torch.Tensor:
+        mask = [i == which for i in range(3)]
+        arguments = [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask
+        return torch.ops.aten.convolution_backward(dy, x, kernel, None, *arguments)[which]
+
+    calls: dict[str, Call] = {}
+    for shape in workload.shapes:
+        x, kernel, dy = map(torch.from_numpy, shape.data())
+        x, dy = (to(array.permute(0, 3, 1, 2)).contiguous(memory_format=layout) for array in (x, dy))
+        kernel = to(kernel.permute(3, 2, 0, 1)).contiguous(memory_format=layout)
+        calls[kind(shape, OPERATIONS[0])] = functools.partial(forward, x, kernel)
+        for which, operation in enumerate(OPERATIONS[1:]):
+            calls[kind(shape, operation)] = functools.partial(backward, x, kernel, dy, which)
+    if channels_last:
+        matrix = to(torch.randn(workload.side, workload.side))
+        calls[PRODUCT] = functools.partial(torch.matmul, matrix, matrix)
+    return Work(parameters=0, calls=calls, wait=torch.cuda.synchronize if workload.card else nothing)
 
 
-def make_peers(names: Sequence[str], shapes: Sequence[Shape]) -> dict[str, Make]:
+def make_peers(names: Sequence[str], workload: Workload) -> dict[str, Make]:
     """How to make each peer's work; what is not installed is left out with a line that says so."""
-    found: dict[str, Make] = {"XLA": functools.partial(make_jax, shapes, native=False)}
+    found: dict[str, Make] = {"XLA": functools.partial(make_jax, workload, native=False)}
     if importlib.util.find_spec("tinyunet_native") is not None:
-        found[OURS] = functools.partial(make_jax, shapes, native=True)
+        found[OURS] = functools.partial(make_jax, workload, native=True)
     if importlib.util.find_spec("torch") is not None:
-        found["PyTorch channels_last"] = functools.partial(make_torch, shapes, channels_last=True)
-        found["PyTorch channels_first"] = functools.partial(make_torch, shapes, channels_last=False)
+        found["PyTorch channels_last"] = functools.partial(make_torch, workload, channels_last=True)
+        found["PyTorch channels_first"] = functools.partial(make_torch, workload, channels_last=False)
     for name in names:
         if name not in found:
             reason = "tinyunet-native is" if name == OURS else "torch is"
@@ -190,27 +231,27 @@ def rate(seconds: Spread, amount: float) -> Spread:
     return Spread(tuple(amount / one / 1e9 for one in seconds.values))
 
 
-def ceiling(measured: Mapping[str, Measured]) -> tuple[Table, float]:
+def ceiling(workload: Workload, measured: Mapping[str, Measured]) -> tuple[Table, float]:
     """What the machine can do, and the GFLOP/s of the fastest matrix product; nan where none was measured."""
     rows, fastest = [], math.nan
     for name, library in (("XLA", "jnp.dot"), ("PyTorch channels_last", "torch.matmul")):
         if name in measured:
-            found = rate(measured[name].seconds[PRODUCT], 2 * SIDE**3)
+            found = rate(measured[name].seconds[PRODUCT], 2 * workload.side**3)
             fastest = found.median if math.isnan(fastest) else max(fastest, found.median)
-            rows.append((f"{SIDE}³ matrix product by {library}, GFLOP/s", found.text(digits=1)))
+            rows.append((f"{workload.side}³ matrix product by {library}, GFLOP/s", found.text(digits=1)))
     if "XLA" in measured:
-        found = rate(measured["XLA"].seconds[COPY], 2 * COPIED)
-        rows.append((f"copy of {COPIED >> 20} MiB, GB/s read and written", found.text(digits=1)))
+        found = rate(measured["XLA"].seconds[COPY], 2 * workload.copied)
+        rows.append((f"copy of {workload.copied >> 20} MiB, GB/s read and written", found.text(digits=1)))
     return Table("The machine", ("", "median (min–max)"), tuple(rows)), fastest
 
 
-def tabulate(shapes: Sequence[Shape], measured: Mapping[str, Measured], *, instructions: str | None) -> list[Table]:
+def tabulate(workload: Workload, measured: Mapping[str, Measured], *, instructions: str | None) -> list[Table]:
     """The machine's ceiling, and one table for each operation."""
-    machine_table, fastest = ceiling(measured)
+    machine_table, fastest = ceiling(workload, measured)
     tables = [machine_table]
     for operation in OPERATIONS:
         rows = []
-        for shape in shapes:
+        for shape in workload.shapes:
             what = kind(shape, operation)
             for name, peer in measured.items():
                 seconds = peer.seconds[what]
@@ -228,11 +269,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="who (default all)")
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each peer (default 15)")
     parser.add_argument("--turn-seconds", type=float, default=0.2, help="how long one works in a turn (default 0.2)")
+    parser.add_argument("--card", action="store_true", help="on a graphics card: larger shapes, in bfloat16")
     parser.add_argument("--shrink", type=int, default=1, help="divide height and width by this, for a trial")
     add_output_options(parser)
     arguments = parser.parse_args(argv)
-    shapes = [dataclasses.replace(shape, size=shape.size // arguments.shrink) for shape in SHAPES]
-    facts, peers = machine(), make_peers(arguments.peers, shapes)
+    known = CARD if arguments.card else PROCESSOR
+    shapes = (dataclasses.replace(shape, size=shape.size // arguments.shrink) for shape in known.shapes)
+    workload = dataclasses.replace(known, shapes=tuple(shapes))
+    facts, peers = machine(), make_peers(arguments.peers, workload)
     measured = compare(
         peers,
         rounds=arguments.rounds,
@@ -241,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     from tinyunet.layers.native import instruction_set
 
-    tables = tabulate(shapes, measured, instructions=instruction_set() if OURS in measured else None)
+    tables = tabulate(workload, measured, instructions=instruction_set() if OURS in measured else None)
     raw = {name: dataclasses.asdict(peer) for name, peer in measured.items()}
     present(arguments, question=QUESTION, machine=facts, tables=tables, raw=raw)
 

@@ -51,11 +51,22 @@ class Spread:
         return f"{shown[0]} ({shown[1]}–{shown[2]})"
 
 
-def time_call(call: Call, *, calls: int = 1) -> float:
-    """Seconds of one call, as the mean of `calls` in a row."""
+def nothing() -> None:
+    """Ends what has ended already."""
+
+
+def time_call(call: Call, *, calls: int = 1, wait: Call = nothing) -> float:
+    """Seconds of one call, as the mean of `calls` in a row.
+
+    Args:
+        call: What is timed.
+        calls: How often.
+        wait: Ends what the calls have only begun; its time counts.
+    """
     began = time.perf_counter()
     for _ in range(calls):
         call()
+    wait()
     return (time.perf_counter() - began) / calls
 
 
@@ -130,6 +141,7 @@ def machine() -> dict[str, Any]:
     """Where, when and with what a measurement is made. A high load says that the machine was not free."""
     return {
         "processor": _processor(),
+        **_card(),
         "cores": cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "load": round(os.getloadavg()[0], 2),
@@ -143,8 +155,9 @@ def machine() -> dict[str, Any]:
 def machine_line(facts: Mapping[str, Any]) -> str:
     """The same in one line."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    card = f"{facts['card']}; " if "card" in facts else ""
     return (
-        f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB, load {facts['load']} before; "
+        f"{card}{facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB, load {facts['load']} before; "
         f"Python {facts['python']}, {versions}; commit {facts['commit']}, {facts['date']}"
     )
 
@@ -154,6 +167,17 @@ def _processor() -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
+
+
+def _card() -> dict[str, str]:
+    """The graphics card and its driver as NVIDIA's tool names them; nothing where there is none."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    name, memory, driver = found.stdout.splitlines()[0].split(", ")
+    return {"card": f"{name} ({memory}, driver {driver})"}
 
 
 def _version(name: str) -> str | None:

@@ -17,6 +17,7 @@ from benchmarks.workers import Conditions, Make, Measured, compare
 QUESTION = "Training step and inference"
 OURS = "tinyunet"
 XLA_ALONE = "tinyunet, XLA alone"
+KERAS = "Keras on JAX"
 TORCH = {
     "PyTorch channels_last": {"channels_last": True},
     "PyTorch channels_first": {"channels_last": False},
@@ -35,11 +36,15 @@ RIVALS = {
     "ONNX Runtime or OpenVINO": tuple(RUNTIMES),
 }
 """Of whom the fastest counts, by what they are called together."""
-PEERS = (OURS, XLA_ALONE, "plain Flax", *TORCH, *TORCH_KEPT, *RUNTIMES)
-NEEDS = dict.fromkeys((*TORCH, *TORCH_KEPT), ("torch",)) | {
-    name: ("torch", "onnxscript", module) for name, module in RUNTIMES.items()
+PEERS = (OURS, XLA_ALONE, "plain Flax", KERAS, *TORCH, *TORCH_KEPT, *RUNTIMES)
+NEEDS = {
+    KERAS: ("keras",),
+    **dict.fromkeys((*TORCH, *TORCH_KEPT), ("torch",)),
+    **{name: ("torch", "onnxscript", module) for name, module in RUNTIMES.items()},
 }
 """Modules of the extra `bench`, by peer."""
+SPECIAL = {"unet2015", "large"}
+"""Cases that take long and much memory, the second one for graphics cards."""
 
 
 def preset_case(name: str, *, batch: int, size: int) -> Case:
@@ -60,13 +65,14 @@ def preset_case(name: str, *, batch: int, size: int) -> Case:
 
 
 def cases() -> dict[str, Case]:
-    """The cases by name: three sizes of the seed's network, and presets; the last one takes long and much memory."""
+    """The cases by name: three sizes of the seed's network, and presets; those of `SPECIAL` are measured when named."""
     return {
         "seed16": Case(features=16, depth=2, batch=4, size=256),
         "seed8": Case(features=8, depth=2, batch=8, size=128),
         "seed32": Case(features=32, depth=2, batch=2, size=256),
         "tiny": preset_case("tiny", batch=4, size=256),
         "unet2015": preset_case("unet2015", batch=1, size=572),
+        "large": Case(features=64, depth=4, convs_per_block=2, batch=16, size=256),
     }
 
 
@@ -86,7 +92,11 @@ def make_peers(names: Sequence[str], case: Case) -> dict[str, Make]:
             able.append(name)
     found: dict[str, Make] = dict.fromkeys((OURS, XLA_ALONE), functools.partial(ours.make, case))
     found["plain Flax"] = functools.partial(plain_flax.make, case)
-    if any(name in NEEDS for name in able):
+    if KERAS in able:
+        from benchmarks.peers import keras_unet
+
+        found[KERAS] = functools.partial(keras_unet.make, case)
+    if any("torch" in NEEDS.get(name, ()) for name in able):
         from benchmarks.peers import torch_unet
 
         torches = TORCH | TORCH_KEPT
@@ -214,8 +224,8 @@ def to_raw(measured: Mapping[str, Measured]) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
     known = cases()
-    usual = [name for name in known if name != "unet2015"]
-    said = "which networks (default all but unet2015)"
+    usual = [name for name in known if name not in SPECIAL]
+    said = "which networks (default all but unet2015 and large)"
     parser.add_argument("--cases", nargs="+", choices=known, default=usual, help=said)
     add_peer_options(parser)
     add_case_options(parser)

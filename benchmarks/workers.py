@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import TracebackType
 
-from benchmarks.measure import Call, Spread, calls_per_turn, keep_memory, peak_bytes, time_call, turns
+from benchmarks.measure import Call, Spread, calls_per_turn, keep_memory, nothing, peak_bytes, time_call, turns
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,14 @@ class Work:
     Args:
         parameters: Trainable numbers, which must be the same for all peers.
         calls: What can be timed, by name.
+        wait: Ends what calls have only begun: a graphics card works while the next step is sent to it.
+        memory: The largest there has been, in bytes: of the process, or of the card.
     """
 
     parameters: int
     calls: Mapping[str, Call]
+    wait: Call = nothing
+    memory: Callable[[], int] = peak_bytes
 
 
 Make = Callable[[], Work]
@@ -43,6 +48,10 @@ class Conditions:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+SHARED_CARD = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+"""Set for every peer: JAX leaves the memory of a graphics card to the others."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What was found out about one peer.
@@ -51,7 +60,7 @@ class Measured:
         parameters: Trainable numbers.
         first_seconds: Of the first call of each kind, which compiles.
         seconds: Of the calls in turn.
-        peak_bytes: Largest resident memory of its process up to the end of each kind.
+        peak_bytes: Largest memory up to the end of each kind, as `Work` tells it.
     """
 
     parameters: int
@@ -102,7 +111,7 @@ class Peer:
         self._connection.close()
 
     def run(self, kind: str, *, calls: int = 1) -> tuple[float, int]:
-        """Seconds of one call, as the mean of `calls`, and the bytes of the process at its largest."""
+        """Seconds of one call, as the mean of `calls`, and the largest memory so far in bytes."""
         self._connection.send((kind, calls))
         return self._receive()
 
@@ -115,15 +124,15 @@ class Peer:
 
 def _serve(made: bytes, conditions: Conditions, connection: Connection) -> None:
     """The peer's side."""
-    os.environ.update(conditions.environment)
+    os.environ.update(SHARED_CARD | conditions.environment)
     if conditions.memory_kept:
         keep_memory()
     make: Make = pickle.loads(made)
     work = make()
     connection.send((work.parameters, tuple(work.calls)))
     for kind, calls in iter(connection.recv, None):
-        seconds = time_call(work.calls[kind], calls=calls)
-        connection.send((seconds, peak_bytes()))
+        seconds = time_call(work.calls[kind], calls=calls, wait=work.wait)
+        connection.send((seconds, work.memory()))
 
 
 def compare(
@@ -134,6 +143,8 @@ def compare(
     conditions: Mapping[str, Conditions] | None = None,
 ) -> dict[str, Measured]:
     """Times every kind of work in turn, of every peer that offers it.
+
+    The first calls, which compile and may take minutes, are told on stderr.
 
     Args:
         peers: How to make each one's work, by name.
@@ -160,6 +171,7 @@ def compare(
             counts, values = {}, {name: [] for name in able}
             for name in able:
                 first[name][kind], _ = running[name].run(kind)
+                print(f"{name}: first {kind} after {first[name][kind]:.1f} s", file=sys.stderr, flush=True)
                 counts[name] = calls_per_turn(running[name].run(kind)[0], turn_seconds=turn_seconds)
             for name in turns(able, rounds=rounds):
                 taken, peak[name][kind] = running[name].run(kind, calls=counts[name])

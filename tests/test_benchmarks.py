@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import importlib.util
 import json
 import operator
 import os
@@ -26,6 +27,7 @@ from benchmarks import (
     curves,
     export,
     images,
+    kernels,
     loading,
     objects,
     painting,
@@ -41,7 +43,7 @@ from benchmarks import (
     volumes,
     webpage,
 )
-from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes
+from benchmarks.measure import Spread, in_turn, machine, machine_line, peak_bytes, time_call
 from benchmarks.peers import ours, plain_flax
 from benchmarks.peers.case import INFERENCE, STEP, Case
 from benchmarks.present import Table, aligned, markdown
@@ -115,6 +117,14 @@ def test_the_machine_is_described_in_one_line():
     line = machine_line(machine())
     assert f"jax {jax.__version__}" in line
     assert "\n" not in line
+
+
+def test_a_graphics_card_is_named_before_the_processor(monkeypatch, tmp_path):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA X1, 81559 MiB, 580.1'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert machine_line(machine()).startswith("NVIDIA X1 (81559 MiB, driver 580.1); ")
 
 
 def test_peak_memory_grows_with_what_is_held():
@@ -259,6 +269,33 @@ def test_torch_computes_the_same_network(name):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", SMALL_CASES)
+def test_keras_computes_the_same_network(name):
+    if importlib.util.find_spec("keras") is None:  # to import it would choose its back end
+        pytest.skip("needs keras: pip install 'tinyunet[bench]'")
+    from benchmarks.peers import keras_unet
+
+    case = SMALL_CASES[name]
+    images, _ = case.data()
+    model, axes = ours.model(case), len(case.space)
+    init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
+    variables = init(jax.random.key(1), images)
+    params = variables["params"]
+    peer = keras_unet.build(case)
+    assert sum(np.size(weight) for weight in peer.trainable_weights) == sum(map(np.size, jax.tree.leaves(params)))
+    blocks, ups = (len([name for name in params["unet"] if name.startswith(kind)]) for kind in ("ConvB", "ConvT"))
+    trees = [params["unet"][f"ConvBlock_{i}"][f"Conv_{j}"] for i in range(blocks) for j in range(case.convs_per_block)]
+    convolutions = [layer for layer in peer.layers if type(layer).__name__ == f"Conv{axes}D"]
+    for layer, tree in zip(convolutions, [*trees, head_of_images(variables, axes)], strict=True):
+        layer.set_weights([np.asarray(tree["kernel"]), np.asarray(tree["bias"])])
+    transposed = [layer for layer in peer.layers if type(layer).__name__ == f"Conv{axes}DTranspose"]
+    for layer, i in zip(transposed, range(ups), strict=True):
+        tree = params["unet"][f"ConvTranspose_{i}"]
+        kernel = np.flip(np.asarray(tree["kernel"]), range(axes)).swapaxes(-1, -2)  # to (*window, out, in)
+        layer.set_weights([kernel, np.asarray(tree["bias"])])
+    np.testing.assert_allclose(peer.predict_on_batch(images), jax.jit(model.apply)(variables, images), atol=1e-4)
+
+
 @pytest.mark.parametrize("case", [dataclasses.replace(SMALL, depth=1), SMALL_VALID], ids=["same", "valid"])
 @pytest.mark.parametrize("peer", [ours, plain_flax], ids=lambda peer: peer.__name__)
 def test_peers_can_train_and_infer_again_and_again(peer, case):
@@ -268,9 +305,11 @@ def test_peers_can_train_and_infer_again_and_again(peer, case):
         call()
 
 
-@pytest.mark.parametrize("name", ["PyTorch channels_first", "PyTorch compiled, channels_last"])
-def test_torch_can_train_and_infer_again_and_again(name):
-    pytest.importorskip("torch", reason="needs torch: pip install 'tinyunet[bench]'")
+@pytest.mark.parametrize("name", [step.KERAS, "PyTorch channels_first", "PyTorch compiled, channels_last"])
+def test_others_can_train_and_infer_again_and_again(name):
+    for module in step.NEEDS[name]:
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"needs {module}: pip install 'tinyunet[bench]'")
     peers = step.make_peers([name], SMALL_VOLUME)
     measured = compare(peers, rounds=1, turn_seconds=0.0)
     assert set(measured[name].seconds) == {STEP, INFERENCE}
@@ -326,6 +365,13 @@ def test_peers_are_measured_in_processes_of_their_own():
     assert measured["slower"].seconds[STEP].median >= 0.03
     assert {peer.parameters for peer in measured.values()} == {3}
     assert min(peer.peak_bytes[STEP] for peer in measured.values()) > 2**20
+
+
+def test_what_calls_began_is_waited_for_once_and_counts():
+    done = []
+    seconds = time_call(lambda: done.append("call"), calls=3, wait=lambda: (time.sleep(0.03), done.append("wait")))
+    assert done == ["call"] * 3 + ["wait"]
+    assert seconds >= 0.01
 
 
 def test_each_peer_is_asked_for_what_it_offers():
@@ -453,8 +499,9 @@ def test_rate_of_a_convolution_by_hand():
 
 
 def test_convolutions_and_gradients_are_those_of_every_peer():
-    shapes = [convolution.Shape(1, 6, 2, 3)]
-    calls = {name: make().calls for name, make in convolution.make_peers(convolution.PEERS, shapes).items()}
+    shapes = (convolution.Shape(1, 6, 2, 3),)
+    workload = convolution.Workload(shapes, side=4, copied=64)
+    calls = {name: make().calls for name, make in convolution.make_peers(convolution.PEERS, workload).items()}
     expected = [np.asarray(calls["XLA"][convolution.kind(shapes[0], op)]()) for op in convolution.OPERATIONS]
     assert [array.shape for array in expected] == [(1, 6, 6, 3), (1, 6, 6, 2), (3, 3, 2, 3)]
     channels_last = [(0, 2, 3, 1), (0, 2, 3, 1), (2, 3, 1, 0)]
@@ -467,7 +514,8 @@ def test_convolutions_and_gradients_are_those_of_every_peer():
 
 
 def test_convolution(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(convolution, "SHAPES", convolution.SHAPES[-1:])
+    few = dataclasses.replace(convolution.PROCESSOR, shapes=convolution.PROCESSOR.shapes[-1:])
+    monkeypatch.setattr(convolution, "PROCESSOR", few)
     file = tmp_path / "convolution.json"
     options = ["--rounds", "1", "--turn-seconds", "0", "--shrink", "8", "--json", str(file)]
     convolution.main(["--peers", "tinyunet", "XLA", *options, "--markdown"])
@@ -917,3 +965,20 @@ def test_studio_draws_its_curve(tmp_path):
     text = (tmp_path / "a.svg").read_text()
     assert text.count("<circle") == 6
     assert "a &amp; b" in text
+
+
+# kernels
+
+
+def test_what_a_card_does_is_summed_by_hand():
+    case = dataclasses.replace(SMALL, dtype="bfloat16")
+    events = [("a", 0.003), ("b", 0.001), ("a", 0.002)] * 2
+    whole, longest = kernels.tabulate(case, events, steps=2, most=1)
+    assert [row[1] for row in whole.rows] == pytest.approx([6.0, 3.0, case.operations(STEP) / 0.006 / 1e9])
+    assert longest.rows == (("a", pytest.approx(5.0), 2.0),)
+
+
+@pytest.mark.skipif(jax.default_backend() == "gpu", reason="there is a graphics card")
+def test_without_a_card_there_is_nothing_to_look_into():
+    with pytest.raises(SystemExit, match="JAX computes on the cpu here; this looks into a graphics card"):
+        kernels.main([])

@@ -77,12 +77,14 @@ def make(case: Case, *, channels_last: bool, compiled: bool = False) -> Work:
     last = torch.channels_last if len(case.space) == 2 else torch.channels_last_3d
     layout = last if channels_last else torch.contiguous_format
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")  # products of float32 by TensorFloat-32, as JAX has them
+        torch.backends.cudnn.benchmark = True  # the fastest convolution is found by trying, as XLA does
     images, labels = map(torch.from_numpy, case.data())
     images = images.movedim(-1, 1).contiguous(memory_format=layout).to(device)
     labels = labels.long().to(device)
     model = TorchSegmenter(case).to(device, memory_format=layout)
     half = functools.partial(torch.autocast, device, torch.bfloat16, enabled=case.dtype == "bfloat16")
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     run = _compile(model) if compiled else model
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     loss = nn.CrossEntropyLoss()
@@ -94,16 +96,17 @@ def make(case: Case, *, channels_last: bool, compiled: bool = False) -> Work:
             logits = run(images)
         loss(logits.float(), labels).backward()
         optimiser.step()
-        wait()
 
     def infer() -> None:
         model.eval()
         with torch.inference_mode(), half():
             run(images)
-        wait()
 
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Work(parameters=parameters, calls={INFERENCE: infer, STEP: train})
+    calls = {INFERENCE: infer, STEP: train}
+    if device == "cpu":
+        return Work(parameters, calls)
+    return Work(parameters, calls, wait=torch.cuda.synchronize, memory=torch.cuda.max_memory_allocated)
 
 
 def _compile(model: nn.Module) -> nn.Module:
