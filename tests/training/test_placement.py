@@ -6,6 +6,7 @@ import pytest
 
 from tinyunet.errors import ConfigError
 from tinyunet.training.placement import CARD_OPTIONS, Placement, accepted, placement
+from tinyunet.training.state import TrainState
 
 
 def test_one_device_has_nothing_to_share():
@@ -20,11 +21,13 @@ def test_one_device_has_nothing_to_share():
 
 
 def test_a_step_takes_over_the_memory_of_its_state():
-    step = Placement(jax.devices()[:1]).compile(lambda state, batch, root, rate: (state + batch, rate))
-    state = jnp.ones(3)
+    step = Placement(jax.devices()[:1]).compile(
+        lambda state, batch, root, rate: (state._replace(variables=state.variables + batch), rate)
+    )
+    state = TrainState(jnp.zeros((), jnp.int32), variables=jnp.ones(3), average=jnp.zeros(3), optimiser=())
     after, rate = step(state, jnp.arange(3.0), jax.random.PRNGKey(0), jnp.float32(0.5))
-    assert (after.tolist(), float(rate)) == ([1.0, 2.0, 3.0], 0.5)
-    assert state.is_deleted()
+    assert (after.variables.tolist(), float(rate)) == ([1.0, 2.0, 3.0], 0.5)
+    assert state.variables.is_deleted()
 
 
 def test_options_that_the_compiler_does_not_know_are_left_out():

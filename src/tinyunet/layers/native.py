@@ -67,6 +67,32 @@ def without_kernels() -> Iterator[None]:
         _turned_off.reset(before)
 
 
+_this_processor = ContextVar("_this_processor", default=False)
+
+
+@contextmanager
+def for_this_processor() -> Iterator[None]:
+    """A context in which programs are traced that no other back end will ever be asked to run.
+
+    Otherwise XLA's form of every operation of the kernels is traced too, should the program be lowered for another back
+    end after all, as `jax.export` can: that takes a second or two for a training step.
+
+    Example:
+        >>> from tinyunet.layers import conv
+        >>> with for_this_processor():
+        ...     program = jax.make_jaxpr(lambda *arrays: conv.convolve(*arrays))(
+        ...         jnp.ones((2, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), jnp.zeros(1)
+        ...     )
+        >>> "platform_index" in str(program)
+        False
+    """
+    before = _this_processor.set(True)
+    try:
+        yield
+    finally:
+        _this_processor.reset(before)
+
+
 _mesh: ContextVar[Mesh | None] = ContextVar("mesh", default=None)
 
 
@@ -327,6 +353,8 @@ def _choose(native: Callable[..., Any], stock: Stock, *arrays: Any, takes: str, 
             out_specs=results if len(results) > 1 else results[0],
             check_vma=False,
         )
+    if _this_processor.get():
+        return native(*arrays)
     return jax.lax.platform_dependent(*arrays, cpu=native, default=stock)
 
 

@@ -6,6 +6,7 @@ samples it sees does not depend on the devices at all.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from jaxtyping import Array, Float, PyTree, Shaped
 
 from tinyunet.arrays import PRNGKey
 from tinyunet.errors import ConfigError
-from tinyunet.layers.native import divided_over
+from tinyunet.layers.native import divided_over, for_this_processor
 from tinyunet.training.state import TrainState
 from tinyunet.training.step import Batch, Step
 
@@ -95,14 +96,19 @@ class Placement:
 
         The memory of the state it is given is taken over.
         """
-        options = accepted(CARD_OPTIONS) if self.devices[0].platform == "gpu" else None
-        if self.alone:
-            return jax.jit(step, donate_argnums=0, compiler_options=options)
+        platform = self.devices[0].platform
+        options = accepted(CARD_OPTIONS) if platform == "gpu" else None
 
         def traced(*arguments: Any) -> tuple[TrainState, Float[Array, ""]]:
-            with divided_over(self._mesh):
+            with ExitStack() as context:
+                if platform == "cpu":
+                    context.enter_context(for_this_processor())
+                if not self.alone:
+                    context.enter_context(divided_over(self._mesh))
                 return step(*arguments)
 
+        if self.alone:
+            return jax.jit(traced, donate_argnums=0, compiler_options=options)
         compiled = jax.jit(traced, donate_argnums=0, out_shardings=self._whole, compiler_options=options)
 
         def shared(

@@ -8,6 +8,8 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Int, PyTree
 
+from tinyunet.layers.native import without_kernels
+
 Variables = dict[str, Any]
 """What `linen.Module.apply` takes: `params`, and `batch_stats` where the network has them."""
 
@@ -45,7 +47,8 @@ def initial_variables(model: nn.Module, seed: int, *, channels: int, shape: tupl
     """
     image = jnp.zeros((1, *shape, channels))
     init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
-    return init(jax.random.PRNGKey(seed), image)
+    with without_kernels():  # the maps are never computed, so that it is quicker not to look for their kernels
+        return init(jax.random.PRNGKey(seed), image)
 
 
 def initial_state(variables: Variables, optimiser: optax.GradientTransformation) -> TrainState:
