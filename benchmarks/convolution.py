@@ -6,7 +6,7 @@ import functools
 import importlib.util
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.measure import Call, Spread, cores, machine, nothing
 from benchmarks.present import Table, add_output_options, present
-from benchmarks.workers import Conditions, Make, Measured, Work, compare
+from benchmarks.workers import Conditions, JaxCalls, Make, Measured, Work, compare
 
 QUESTION = "3×3 convolution"
 OURS = "tinyunet"
@@ -104,35 +104,6 @@ def kind(shape: Shape, operation: str) -> str:
 # Libraries are imported inside: a peer's process imports this file, and must load its own alone.
 
 
-class JaxCalls:
-    """Calls of JAX; a processor's wait for their results, a graphics card's are waited for together.
-
-    Args:
-        card: Whether it is a graphics card.
-    """
-
-    def __init__(self, *, card: bool):
-        self._card = card
-        self._last: object = None
-
-    def call(self, function: Callable[..., object], *arguments: object) -> Call:
-        """A compiled function of arguments that are on the device."""
-
-        def begin() -> object:
-            self._last = function(*arguments)
-            if not self._card:
-                self.wait()
-            return self._last
-
-        return begin
-
-    def wait(self) -> None:
-        """For what was begun last; a device works in order."""
-        import jax
-
-        jax.block_until_ready(self._last)
-
-
 def make_jax(workload: Workload, *, native: bool) -> Work:
     """What is timed of this project, or of XLA alone and then of the machine too."""
     import jax
@@ -162,8 +133,7 @@ def make_jax(workload: Workload, *, native: bool) -> Work:
         matrix = jax.random.normal(jax.random.key(0), (workload.side, workload.side), workload.dtype)
         calls[PRODUCT] = timed.call(jax.jit(jnp.dot), matrix, matrix)
         negate = jax.jit(jnp.negative)  # as much read and written as by a copy, which would be no work for XLA
-        on_card = timed.call(negate, jnp.ones(workload.copied // 4)) if workload.card else None
-        calls[COPY] = on_card or copy(workload.copied)
+        calls[COPY] = timed.call(negate, jnp.ones(workload.copied // 4)) if workload.card else copy(workload.copied)
     return Work(parameters=0, calls=calls, wait=timed.wait)
 
 

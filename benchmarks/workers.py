@@ -31,6 +31,35 @@ class Work:
     memory: Callable[[], int] = peak_bytes
 
 
+class JaxCalls:
+    """Calls of JAX; a processor's wait for their results, a graphics card's are waited for together.
+
+    Args:
+        card: Whether it is a graphics card.
+    """
+
+    def __init__(self, *, card: bool):
+        self._card = card
+        self._last: object = None
+
+    def call(self, function: Callable[..., object], *arguments: object) -> Call:
+        """A compiled function of arguments that are on the device."""
+
+        def begin() -> object:
+            self._last = function(*arguments)
+            if not self._card:
+                self.wait()
+            return self._last
+
+        return begin
+
+    def wait(self) -> None:
+        """For what was begun last; a device works in order."""
+        import jax
+
+        jax.block_until_ready(self._last)
+
+
 Make = Callable[[], Work]
 """Builds the work inside the peer's own process; it must pickle: a function of a module, or a partial of one."""
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from browser import started
 from reference import tiny
+from reference.compiled import quick_jit
 
 from benchmarks import __main__ as suite
 from benchmarks import (
@@ -202,12 +203,17 @@ def head_of_images(variables, axes):
     return {"kernel": head["kernel"].reshape(*(1,) * axes, *head["kernel"].shape[-2:]), "bias": head["bias"]}
 
 
+def ours_and_variables(case):
+    """This project's network of a case, and its initial variables."""
+    model = ours.model(case)
+    return model, quick_jit(model.init)(jax.random.key(1), case.data()[0])
+
+
 @pytest.mark.parametrize("name", SMALL_CASES)
 def test_plain_flax_computes_the_same_network(name):
     case = SMALL_CASES[name]
     images, labels = case.data()
-    mine, plain = ours.model(case), plain_flax.PlainSegmenter(case)
-    variables = jax.jit(mine.init, compiler_options={"xla_backend_optimization_level": 0})(jax.random.key(0), images)
+    (mine, variables), plain = ours_and_variables(case), plain_flax.PlainSegmenter(case)
     theirs = {
         kind: {name.replace("ConvBlock", "PlainBlock"): value for name, value in tree["unet"].items()}
         for kind, tree in variables.items()
@@ -243,10 +249,8 @@ def test_torch_computes_the_same_network(name):
 
     case = SMALL_CASES[name]
     images, _ = case.data()
-    model, axes = ours.model(case), len(case.space)
-    init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
-    variables = init(jax.random.key(1), images)
-    params = variables["params"]
+    model, variables = ours_and_variables(case)
+    params, axes = variables["params"], len(case.space)
     peer = TorchSegmenter(case).eval()
 
     def load(layer, tree, *, turned=False):
@@ -277,10 +281,8 @@ def test_keras_computes_the_same_network(name):
 
     case = SMALL_CASES[name]
     images, _ = case.data()
-    model, axes = ours.model(case), len(case.space)
-    init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
-    variables = init(jax.random.key(1), images)
-    params = variables["params"]
+    model, variables = ours_and_variables(case)
+    params, axes = variables["params"], len(case.space)
     peer = keras_unet.build(case)
     assert sum(np.size(weight) for weight in peer.trainable_weights) == sum(map(np.size, jax.tree.leaves(params)))
     blocks, ups = (len([name for name in params["unet"] if name.startswith(kind)]) for kind in ("ConvB", "ConvT"))

@@ -1,7 +1,6 @@
 """The work of a linen module: one compiled training step with Adam, and compiled inference."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import optax
@@ -9,7 +8,7 @@ from flax import linen as nn
 
 from benchmarks.measure import peak_bytes
 from benchmarks.peers.case import INFERENCE, LEARNING_RATE, STEP, Case
-from benchmarks.workers import Work
+from benchmarks.workers import JaxCalls, Work
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 """From logits and labels to the mean cross-entropy."""
@@ -17,8 +16,6 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 def linen_work(model: nn.Module, case: Case, loss: Loss) -> Work:
     """Compiles what is timed; a training step takes over the memory of the state before.
-
-    A processor's calls wait for their results, a graphics card's are waited for together.
 
     Args:
         model: From images to logits, with `train` as an option and no other collection than `batch_stats`.
@@ -48,24 +45,16 @@ def linen_work(model: nn.Module, case: Case, loss: Loss) -> Work:
     training = [*jax.tree.map(jax.numpy.copy, (variables["params"], variables.get("batch_stats", {})))]
     training.append(optimiser.init(training[0]))
 
-    processor = jax.default_backend() == "cpu"
-    last: list[Any] = []
+    card = jax.default_backend() != "cpu"
+    timed = JaxCalls(card=card)
 
-    def wait() -> None:
-        jax.block_until_ready(last)
-
-    def begun(results: Any) -> None:
-        last[:] = [results]
-        if processor:
-            wait()
-
-    def train() -> None:
+    def train() -> object:
         *training[:], value = compiled_step(*training)
-        begun((training, value))
+        return training, value
 
     return Work(
         parameters=sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
-        calls={INFERENCE: lambda: begun(forward(variables, images)), STEP: train},
-        wait=wait,
-        memory=peak_bytes if processor else lambda: jax.devices()[0].memory_stats()["peak_bytes_in_use"],
+        calls={INFERENCE: timed.call(forward, variables, images), STEP: timed.call(train)},
+        wait=timed.wait,
+        memory=(lambda: jax.devices()[0].memory_stats()["peak_bytes_in_use"]) if card else peak_bytes,
     )
