@@ -29,7 +29,10 @@ def write_pair(folder, name, *, size=SIZE, mask_size=None, seed=0):
     return Sample(name, image, mask)
 
 
-def open_store(samples, *, max_bytes=10**9, normalisation=Normalisation("image")):  # noqa: B008
+BY_IMAGE = Normalisation("image")
+
+
+def open_store(samples, *, max_bytes=10**9, normalisation=BY_IMAGE):
     return ImageStore(
         samples,
         labelling=Labelling("semantic", CLASSES),

@@ -171,6 +171,7 @@ def _from_tree(cls: type[T], tree: Any, base: T | None, *, where: str, at: str) 
     """A dataclass from a table, its missing values from `base` or else from the defaults of the class."""
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{where}: `{at}` must be a table, got {tree!r}.")
+    # That `cls` is a dataclass, a type variable can only say by a class that Python itself does not have.
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     values = {} if base is None else {name: getattr(base, name) for name in fields}
