@@ -14,13 +14,14 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 """From logits and labels to the mean cross-entropy."""
 
 
-def linen_work(model: nn.Module, case: Case, loss: Loss) -> Work:
+def linen_work(model: nn.Module, case: Case, loss: Loss, *, options: dict[str, bool] | None = None) -> Work:
     """Compiles what is timed; a training step takes over the memory of the state before.
 
     Args:
         model: From images to logits, with `train` as an option and no other collection than `batch_stats`.
         case: The input.
         loss: What is minimised.
+        options: How step and inference are compiled, other than as it comes.
     """
     images, labels = map(jax.device_put, case.data())
     # Initialising runs once; compiled with optimisation it would take ten times as long as everything else here.
@@ -39,8 +40,8 @@ def linen_work(model: nn.Module, case: Case, loss: Loss) -> Work:
         updates, state = optimiser.update(gradient, state, params)
         return optax.apply_updates(params, updates), statistics, state, value
 
-    compiled_step = jax.jit(step, donate_argnums=(0, 1, 2))
-    forward = jax.jit(lambda variables, x: model.apply(variables, x, train=False))
+    compiled_step = jax.jit(step, donate_argnums=(0, 1, 2), compiler_options=options)
+    forward = jax.jit(lambda variables, x: model.apply(variables, x, train=False), compiler_options=options)
     # Copies, because the first step takes away the memory of what it is given.
     training = [*jax.tree.map(jax.numpy.copy, (variables["params"], variables.get("batch_stats", {})))]
     training.append(optimiser.init(training[0]))

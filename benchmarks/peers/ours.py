@@ -6,6 +6,7 @@ import tinyunet
 from benchmarks.peers.case import CLASSES, Case
 from benchmarks.peers.linen import linen_work
 from benchmarks.workers import Work
+from tinyunet.layers.compiling import compiler_options
 from tinyunet.training.losses import cross_entropy
 
 
@@ -26,4 +27,4 @@ def model(case: Case) -> tinyunet.Segmenter:
 
 def make(case: Case) -> Work:
     """What is timed."""
-    return linen_work(model(case), case, cross_entropy)
+    return linen_work(model(case), case, cross_entropy, options=compiler_options(jax.default_backend()))

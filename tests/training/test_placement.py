@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tinyunet.errors import ConfigError
-from tinyunet.training.placement import CARD_OPTIONS, Placement, accepted, placement
+from tinyunet.training.placement import Placement, placement
 from tinyunet.training.state import TrainState
 
 
@@ -28,10 +28,6 @@ def test_a_step_takes_over_the_memory_of_its_state():
     after, rate = step(state, jnp.arange(3.0), jax.random.PRNGKey(0), jnp.float32(0.5))
     assert (after.variables.tolist(), float(rate)) == ([1.0, 2.0, 3.0], 0.5)
     assert state.variables.is_deleted()
-
-
-def test_options_that_the_compiler_does_not_know_are_left_out():
-    assert accepted({"xla_cpu_no_such_thing": True, **CARD_OPTIONS}) == CARD_OPTIONS
 
 
 @pytest.mark.parametrize("devices", [0, -1, 2])

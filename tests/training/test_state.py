@@ -43,6 +43,19 @@ def test_they_depend_on_the_seed_and_not_on_the_size():
     assert not leaves_equal(first, initial_variables(MODEL, 1, channels=1, shape=(4,) * 2))
 
 
+def test_the_processor_computes_them_and_where_jax_does_without_it_whatever_there_is(monkeypatch):
+    first = initial_variables(MODEL, 0, channels=1, shape=(4,) * 2)
+    asked = []
+
+    def none(backend):
+        asked.append(backend)
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", none)
+    assert leaves_equal(first, initial_variables(MODEL, 0, channels=1, shape=(4,) * 2))
+    assert asked == ["cpu"]
+
+
 def test_volumes_have_kernels_of_three_axes():
     variables = initial_variables(MODEL, 0, channels=1, shape=(4,) * 3)
     assert variables["params"]["unet"]["ConvBlock_0"]["Conv_0"]["kernel"].shape == (3, 3, 3, 1, 2)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.store import Target
+from tinyunet.layers.compiling import compiler_options
 from tinyunet.layers.native import without_kernels
 from tinyunet.layers.norm import LOCAL_NORMS
 from tinyunet.models.presets import ModelConfig
@@ -75,7 +77,7 @@ def build_probabilities(model: Segmenter, *, kernels: bool = True) -> Probabilit
     """
     told = is_told(model)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=compiler_options(jax.default_backend()))
     def probabilities(
         variables: Variables, tiles: Float[Array, "n *space c"], valid: Bool[Array, "n *space 1"]
     ) -> Float[Array, "n *out k"]:

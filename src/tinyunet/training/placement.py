@@ -5,29 +5,21 @@ the gradient, go through all devices. So a step is that of the whole batch on on
 samples it sees does not depend on the devices at all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree, Shaped
 
 from tinyunet.arrays import PRNGKey
 from tinyunet.errors import ConfigError
+from tinyunet.layers.compiling import compiler_options
 from tinyunet.layers.native import divided_over, for_this_processor
 from tinyunet.training.state import TrainState
 from tinyunet.training.step import Batch, Step
-
-CARD_OPTIONS = {"xla_gpu_enable_triton_gemm": False, "xla_gpu_experimental_enable_fusion_autotuner": False}
-"""How a step is compiled for a graphics card: its products of matrices by the vendor's library, its loops in one way.
-
-By default XLA writes some thirty programs for each product, and two for each loop, and runs them all to see which is
-fastest. A step has about a hundred products, most of them the optimiser's and tiny: the first one of the default
-network took three minutes on an H100 (JAX 0.11.2).
-"""
 
 
 class Placement:
@@ -97,7 +89,6 @@ class Placement:
         The memory of the state it is given is taken over.
         """
         platform = self.devices[0].platform
-        options = accepted(CARD_OPTIONS) if platform == "gpu" else None
 
         def traced(*arguments: Any) -> tuple[TrainState, Float[Array, ""]]:
             with ExitStack() as context:
@@ -107,9 +98,10 @@ class Placement:
                     context.enter_context(divided_over(self._mesh))
                 return step(*arguments)
 
+        options: Any = {"donate_argnums": 0, "compiler_options": compiler_options(platform)}
         if self.alone:
-            return jax.jit(traced, donate_argnums=0, compiler_options=options)
-        compiled = jax.jit(traced, donate_argnums=0, out_shardings=self._whole, compiler_options=options)
+            return jax.jit(traced, **options)
+        compiled = jax.jit(traced, out_shardings=self._whole, **options)
 
         def shared(
             state: TrainState, batch: Batch, root: PRNGKey, rate: Float[Array, ""]
@@ -117,24 +109,6 @@ class Placement:
             return compiled(state, jax.tree.map(self.divided, batch), np.asarray(root), np.asarray(rate))
 
         return shared
-
-
-def accepted(options: Mapping[str, bool]) -> dict[str, bool]:
-    """Those options that this version of the compiler has: they come and go.
-
-    Example:
-        >>> accepted({"xla_backend_extra_nonsense": True})
-        {}
-    """
-
-    def has(name: str) -> bool:
-        try:
-            jax.jit(lambda x: x, compiler_options={name: options[name]}).lower(jnp.float32(0)).compile()
-        except jax.errors.JaxRuntimeError:
-            return False
-        return True
-
-    return {name: options[name] for name in options if has(name)}
 
 
 def placement(devices: int | None = None) -> Placement:

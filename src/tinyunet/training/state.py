@@ -36,8 +36,9 @@ class TrainState(NamedTuple):
 def initial_variables(model: nn.Module, seed: int, *, channels: int, shape: tuple[int, ...]) -> Variables:
     """Initial parameters and batch statistics of a model.
 
-    The initialiser is compiled without optimisation: it runs once, and optimising it takes ten times as long as
-    running it. The values differ from the optimised ones by at most rounding (6e-8).
+    They are computed by the processor, wherever the training runs: compiling for a graphics card takes longer, and so
+    the values are the same there. The initialiser is compiled without optimisation: it runs once, and optimising it
+    takes ten times as long as running it. The values differ from the optimised ones by at most rounding (6e-8).
 
     Args:
         model: A linen module of images.
@@ -45,10 +46,18 @@ def initial_variables(model: nn.Module, seed: int, *, channels: int, shape: tupl
         channels: Channels of the image.
         shape: Legal sizes of the axes of space; the parameters do not depend on them.
     """
-    image = jnp.zeros((1, *shape, channels))
     init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
-    with without_kernels():  # the maps are never computed, so that it is quicker not to look for their kernels
-        return init(jax.random.PRNGKey(seed), image)
+    # The maps are never computed, so that it is quicker not to look for their kernels.
+    with jax.default_device(_processor()), without_kernels():
+        return init(jax.random.PRNGKey(seed), jnp.zeros((1, *shape, channels)))
+
+
+def _processor() -> jax.Device | None:
+    """None if JAX is told to do without, as by JAX_PLATFORMS=cuda."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None
 
 
 def initial_state(variables: Variables, optimiser: optax.GradientTransformation) -> TrainState:
