@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-BAND_PIXELS = 4096
+BAND_PIXELS = 8192
 """Pixels of a band; what is made of them stays in the caches."""
 
 Padding = Literal["same", "valid"]
