@@ -5,7 +5,7 @@ import socket
 import pytest
 from reference.tiny import command, save
 
-from tinyunet.web.studio.lock import FolderLock
+from tinyunet.data.lock import Lock
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_folder_that_cannot_be_painted_is_one_line(tmp_path, capsys):
     assert command("studio", tmp_path / "holiday", "--port", "0") == 2
     assert "must be empty or a data set with images/ and masks/" in capsys.readouterr().err
     (tmp_path / "cells/.studio").mkdir(parents=True)
-    lock = FolderLock(tmp_path / "cells/.studio/lock", folder=tmp_path)
+    lock = Lock(tmp_path / "cells/.studio/lock", refusal="")
     assert command("studio", tmp_path / "cells", "--port", "0") == 2
     lock.release()
     assert "is open in another studio" in capsys.readouterr().err

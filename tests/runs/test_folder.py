@@ -13,6 +13,7 @@ from tinyunet.runs.folder import (
     CONFIG,
     FORMAT,
     checked_config,
+    held,
     new_run,
     read_run_config,
     refuse_existing,
@@ -106,6 +107,33 @@ def test_a_run_is_refused_unless_it_may_be_overwritten(tmp_path):
         refuse_existing(out, overwrite=False)
     refuse_existing(out, overwrite=True)
     assert read_run_config(out) == CONFIGURATION
+
+
+def overwritten(out):
+    with new_run(out):
+        pass
+
+
+def held_again(out):
+    with held(out):
+        pass
+
+
+@pytest.mark.parametrize("act", [lambda out: refuse_existing(out, overwrite=True), overwritten, held_again])
+def test_a_run_in_training_is_neither_replaced_nor_trained_by_another_process(tmp_path, act):
+    out = a_run(tmp_path / "a")
+    message = f"{out} is being trained by another process: wait for it, stop it first, or choose another --out."
+    with held(out), pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        act(out)
+    assert (names(tmp_path), names(out)) == (["a"], [CONFIG])
+    act(out)
+
+
+def test_a_training_that_fails_lets_go_of_its_run(tmp_path):
+    out = a_run(tmp_path / "a")
+    with pytest.raises(ValueError, match="no"), held(out):
+        raise ValueError("no")
+    assert names(out) == [CONFIG]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

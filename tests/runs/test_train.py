@@ -21,6 +21,7 @@ from tinyunet.errors import CheckpointError, ConfigError, DataError
 from tinyunet.runs import train as module
 from tinyunet.runs.budget import Timing
 from tinyunet.runs.display import Display
+from tinyunet.runs.folder import held
 from tinyunet.runs.run import load
 from tinyunet.runs.session import Session
 from tinyunet.runs.train import resume, train
@@ -244,6 +245,15 @@ def test_a_run_whose_data_have_changed_is_not_resumed(finished, data, tmp_path, 
         f"error: The data in {own} have changed since {run} began, so it cannot go on as the same training; start a "
         f"new one, with --init {run} to keep what was learnt.\n"
     )
+    assert tiny.contents(run) == before
+
+
+def test_a_run_that_another_process_trains_is_not_resumed(finished, data, tmp_path, capsys):
+    _, run = unfinished(finished, tmp_path, data)
+    before = tiny.contents(run)
+    with held(run):
+        assert tiny.command("train", "--resume", run) == 2
+    assert f"error: {run} is being trained by another process: wait for it, stop it first" in capsys.readouterr().err
     assert tiny.contents(run) == before
 
 

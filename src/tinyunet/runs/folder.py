@@ -13,7 +13,8 @@ from typing import Any
 
 import tomli_w
 
-from tinyunet.data.writers import replace_file
+from tinyunet.data.lock import Lock
+from tinyunet.data.writers import explained_writing, replace_file
 from tinyunet.errors import CheckpointError, ConfigError
 from tinyunet.runs.config import FORMAT, Config, config_from_dict, config_to_dict
 
@@ -25,6 +26,8 @@ WEIGHTS = "model.safetensors"
 EVALUATION = "evaluation.json"
 PREVIEWS = "previews"
 REPORT = "report.html"
+LOCK = ".lock"
+"""Held by who trains; gone once that is done."""
 FOLDS = "folds.json"
 """What makes a folder of runs one: the folds of a cross-validation, whose networks predict together."""
 
@@ -33,7 +36,8 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
     """Refuses a place where a run or anything else is.
 
     Raises:
-        ConfigError: `out` exists, and is not a run that may be overwritten, or lies around the working folder.
+        ConfigError: `out` exists and is not a run that may be overwritten, or is being trained, or lies around the
+            working folder.
     """
     here = Path.cwd()
     if out.resolve() in (here, *here.parents):
@@ -47,6 +51,30 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
             f"{out} is a run already: go on with it by --resume {out}, replace it by --overwrite, "
             "or choose another --out."
         )
+    _refuse_held(out)
+
+
+@contextmanager
+def held(run: Path) -> Iterator[None]:
+    """Holds a run folder for one training, until the block ends or the process does.
+
+    Raises:
+        ConfigError: Another process trains there.
+    """
+    refusal = f"{run} is being trained by another process: wait for it, stop it first, or choose another --out."
+    with explained_writing(run):
+        lock = Lock(run / LOCK, refusal=refusal)
+    with lock:
+        try:
+            yield
+        finally:
+            (run / LOCK).unlink(missing_ok=True)
+
+
+def _refuse_held(out: Path) -> None:
+    if (out / CONFIG).is_file():
+        with held(out):
+            pass
 
 
 @contextmanager
@@ -54,7 +82,7 @@ def new_run(out: Path) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place when the block ends well, and goes away when it does not.
 
     Raises:
-        ConfigError: The folder cannot be made.
+        ConfigError: The folder cannot be made, or a run that is there is being trained.
     """
     out = out.resolve()  # what a link points to is replaced, not the link
     try:
@@ -66,6 +94,7 @@ def new_run(out: Path) -> Iterator[Path]:
         temporary.chmod(0o777 & ~_umask())
         yield temporary
         if out.exists():
+            _refuse_held(out)
             shutil.rmtree(out)
         temporary.rename(out)
     except BaseException:

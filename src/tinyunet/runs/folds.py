@@ -22,6 +22,7 @@ from tinyunet.runs.folder import (
     EVALUATION,
     FOLDS,
     LOG,
+    held,
     new_run,
     read_folds,
     read_run_config,
@@ -107,9 +108,15 @@ def resume_folds(out: Path, *, devices: int | None = None, quiet: bool = False) 
 
     Raises:
         CheckpointError: It is no such folder, or the data have changed.
+        ConfigError: Another process trains there.
     """
     _refuse_processes()
     config, table = read_run_config(out), read_folds(out)
+    with held(out):
+        return _resume_folds(out, config, table, devices=devices, quiet=quiet)
+
+
+def _resume_folds(out: Path, config: Config, table: dict[str, Any], *, devices: int | None, quiet: bool) -> Run:
     assert config.data.split is not None  # as `train_folds` wrote it
     names = table["folds"]
     display = Display(0, quiet=quiet)

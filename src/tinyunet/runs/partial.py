@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from tinyunet.data.lock import take
 from tinyunet.data.readers import shown
 from tinyunet.data.writers import explained_writing, write_bytes
 from tinyunet.errors import DataError
@@ -127,26 +127,10 @@ def _locked(folder: Path, output: Path) -> Iterator[None]:
                 folder.mkdir(exist_ok=True)
                 with contextlib.suppress(FileNotFoundError):  # another process has just removed the folder
                     file = stack.enter_context((folder / _LOCK).open("ab"))
-                    if not _lock(file.fileno()):
+                    if not take(file):
                         raise DataError(
                             f"{shown(output)} is being written by another process: wait, or choose another --out."
                         )
                     if os.fstat(file.fileno()).st_ino == (folder / _LOCK).stat().st_ino:
                         break
         yield
-
-
-def _lock(file: int) -> bool:
-    """Takes the lock of an open file if it is free."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

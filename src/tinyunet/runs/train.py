@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tinyunet.runs.folder import (
     FINGERPRINT,
     LOG,
     WEIGHTS,
+    held,
     new_run,
     read_run_config,
     refuse_existing,
@@ -138,7 +140,8 @@ def begin(
     if is_main():
         _make_run(session, data, out, minutes=minutes, init=init, call=call, examination=examination)
     deadline = started + OVERRUN * 60 * minutes if minutes is not None else None
-    return _finish(session, out, deadline=deadline, quiet=quiet)
+    with _held_once(out):
+        return _finish(session, out, deadline=deadline, quiet=quiet)
 
 
 def _make_run(
@@ -179,19 +182,26 @@ def resume(out: str | Path, *, devices: int | None = None, quiet: bool = False) 
 
     Raises:
         CheckpointError: It is no run folder, or its data have changed since.
+        ConfigError: Another process trains there.
     """
     out, quiet = Path(out), quiet or not is_main()
     with Companions(out):
-        return _resume(out, devices, quiet=quiet)
+        config = read_run_config(out)
+        last = config.train.stop_after or config.train.steps
+        ended = [event for event in read_log(out / LOG) if event["event"] == "end"]
+        if ended and ended[-1]["step"] >= last and (out / WEIGHTS).is_file():
+            Display(0, quiet=quiet).say(f"{out} is finished ({last} steps); nothing to do.")
+            return load(out)
+        with _held_once(out):
+            return _go_on(config, out, devices, quiet=quiet)
 
 
-def _resume(out: Path, devices: int | None, *, quiet: bool) -> Run:
-    config = read_run_config(out)
-    last = config.train.stop_after or config.train.steps
-    ended = [event for event in read_log(out / LOG) if event["event"] == "end"]
-    if ended and ended[-1]["step"] >= last and (out / WEIGHTS).is_file():
-        Display(0, quiet=quiet).say(f"{out} is finished ({last} steps); nothing to do.")
-        return load(out)
+def _held_once(out: Path) -> AbstractContextManager[None]:
+    """A run folder held against other trainings, by the first of several processes for all of them."""
+    return held(out) if is_main() else nullcontext()
+
+
+def _go_on(config: Config, out: Path, devices: int | None, *, quiet: bool) -> Run:
     resolved, examination = agreed(*resolve(config, Path(config.data.folder)))
     try:
         before = json.loads((out / FINGERPRINT).read_text(encoding="utf-8"))

@@ -22,6 +22,7 @@ from tinyunet.data.folder import scan_folder
 from tinyunet.data.header import Header
 from tinyunet.data.labelfile import LABEL_SUFFIXES, write_labels
 from tinyunet.data.labelling import IGNORE, Labelling
+from tinyunet.data.lock import Lock
 from tinyunet.data.normalise import ChannelRule
 from tinyunet.data.readers import read_header, shown, stem, suffix
 from tinyunet.data.sample import Sample, sample_mask
@@ -29,7 +30,6 @@ from tinyunet.data.writers import explained_writing, write_bytes, write_text
 from tinyunet.errors import ConfigError, DataError
 from tinyunet.runs.live.canvas import MOST_CLASSES, UNPAINTED
 from tinyunet.web.studio.classes import at_the_start, with_ignore
-from tinyunet.web.studio.lock import FolderLock
 from tinyunet.web.studio.meaning import images_of, meaning_of
 
 BOOKS = ".studio"
@@ -92,7 +92,8 @@ class StudioFolder:
                 (root / part).mkdir(parents=True, exist_ok=True)
         self._books = root / BOOKS
         self._lock = threading.RLock()
-        self._folder_lock = FolderLock(self._books / "lock", folder=root)
+        refusal = f"{shown(root)} is open in another studio: use that one, stop it first, or open another folder."
+        self._folder_lock = Lock(self._books / "lock", refusal=refusal)
         try:
             self._open()
         except BaseException:
