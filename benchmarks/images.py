@@ -1,14 +1,15 @@
 """How much time and memory does the prediction of a whole image take, beside MONAI and ONNX Runtime?
 
-All have the same network and cut the image into tiles of at most 512². This project and ONNX Runtime, which is given
-this project's tiles, throw away what an inner border of a tile can reach; MONAI's sliding window, with its own
-defaults, overlaps tiles by a quarter and averages them.
+All have the same network and cut the image into tiles: of at most 512², and this project of up to 1024² where an image
+is large. This project and ONNX Runtime, which is given this project's smaller tiles, throw away what an inner border of
+a tile can reach; MONAI's sliding window, with its own defaults, overlaps tiles by a quarter and averages them.
 """
 
 import argparse
 import dataclasses
 import functools
 import importlib.util
+import math
 import sys
 from collections.abc import Callable, Sequence
 
@@ -57,15 +58,18 @@ def make_ours(case: Case, sides: Sequence[int]) -> Work:
 
     from benchmarks.peers import ours
     from tinyunet.prediction.predict import predict_labels
-    from tinyunet.runs.build import build_probabilities, build_tiles
+    from tinyunet.runs.build import LARGE_PIXELS, build_probabilities, build_tiles
     from tinyunet.training.state import initial_variables
 
     model = ours.model(case)
     variables = initial_variables(model, 0, channels=1, shape=case.space)
     forward = functools.partial(build_probabilities(model), variables)
-    tiles = build_tiles(_config(case), case.space)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    return make_work(lambda image: predict_labels(forward, image, tiles), parameters, sides)
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        large = math.prod(image.shape[:2]) >= LARGE_PIXELS  # as `tinyunet.runs.run.Run.tiles_for`
+        return predict_labels(forward, image, build_tiles(_config(case), case.space, large=large))
+
+    return make_work(predict, sum(leaf.size for leaf in jax.tree.leaves(variables["params"])), sides)
 
 
 def make_monai(case: Case, sides: Sequence[int]) -> Work:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -66,8 +66,9 @@ def build_model(config: ModelConfig, *, classes: int) -> Segmenter:
     return Segmenter(classes=classes, unet=config.unet())
 
 
+@lru_cache(maxsize=8)
 def build_probabilities(model: Segmenter, *, kernels: bool = True) -> Probabilities:
-    """The compiled function from variables, tiles and their validity to probabilities.
+    """The compiled function from variables, tiles and their validity to probabilities, one for all runs of a network.
 
     A network whose norms look at the whole tile is not told which pixels are valid: its tiles are blended instead.
 

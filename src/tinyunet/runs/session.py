@@ -6,16 +6,18 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from tinyunet.data.augment.compose import AugmentConfig
 from tinyunet.data.batches import Sampler, batches, visits_of
 from tinyunet.data.folder import DataFolder
 from tinyunet.errors import TrainingError
+from tinyunet.models.segmenter import Segmenter
 from tinyunet.runs.budget import Timing, validation_steps
 from tinyunet.runs.build import build_model, build_probabilities, build_target, build_tiles, network_classes
 from tinyunet.runs.calibrate import Temperature, calibrate
@@ -29,10 +31,11 @@ from tinyunet.runs.validate import Validator
 from tinyunet.runs.weights import write_weights
 from tinyunet.training.checkpoint import Checkpoints
 from tinyunet.training.loop import Done, run_steps
-from tinyunet.training.optimiser import learning_rate, optimiser
+from tinyunet.training.losses import LossConfig
+from tinyunet.training.optimiser import OptimiserConfig, learning_rate, optimiser
 from tinyunet.training.placement import Placement
 from tinyunet.training.state import TrainState, Variables, initial_state, initial_variables
-from tinyunet.training.step import make_step
+from tinyunet.training.step import Step, make_step
 
 TIMED_SECONDS = 4.0
 """How long steps are timed before a training whose minutes are given."""
@@ -82,16 +85,9 @@ class Session:
             common=common,
         )
         self.optimiser = optimiser(config.optimiser)
-        step = make_step(
-            self.model,
-            self.optimiser,
-            patch=patch,
-            spacing=data.spacing,
-            loss_config=config.loss,
-            augment_config=config.augment,
-            ema_decay=config.optimiser.ema_decay,
+        self.step = _compiled_step(
+            self.model, config.optimiser, config.loss, config.augment, patch, data.spacing, self.placement.devices
         )
-        self.step = self.placement.compile(step)
         self.key = jax.random.PRNGKey(config.seed)
         tiles = build_tiles(config.model, patch)
         self.variables = variables or initial_variables(
@@ -221,6 +217,29 @@ class Session:
         recorder.calibrated(done, temperature)
         recorder.end(done, reason)
         return reason
+
+
+@lru_cache(maxsize=2)
+def _compiled_step(
+    model: Segmenter,
+    optimiser_config: OptimiserConfig,
+    loss_config: LossConfig,
+    augment_config: AugmentConfig,
+    patch: tuple[int, ...],
+    spacing: tuple[float, ...],
+    devices: tuple[jax.Device, ...],
+) -> Step:
+    """A step that trainings of the same kind in one process share, as those of folds: it is compiled once for all."""
+    step = make_step(
+        model,
+        optimiser(optimiser_config),
+        patch=patch,
+        spacing=spacing,
+        loss_config=loss_config,
+        augment_config=augment_config,
+        ema_decay=optimiser_config.ema_decay,
+    )
+    return Placement(devices).compile(step)
 
 
 def _unscaled(variables: Variables) -> Temperature:

@@ -1,5 +1,7 @@
 """Everything that a training carries from one step to the next."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +10,7 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Int, PyTree
 
+from tinyunet.arrays import PRNGKey
 from tinyunet.layers.native import without_kernels
 
 Variables = dict[str, Any]
@@ -46,10 +49,15 @@ def initial_variables(model: nn.Module, seed: int, *, channels: int, shape: tupl
         channels: Channels of the image.
         shape: Legal sizes of the axes of space; the parameters do not depend on them.
     """
-    init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
     # The maps are never computed, so that it is quicker not to look for their kernels.
     with jax.default_device(_processor()), without_kernels():
-        return init(jax.random.PRNGKey(seed), jnp.zeros((1, *shape, channels)))
+        return _initialiser(model)(jax.random.PRNGKey(seed), jnp.zeros((1, *shape, channels)))
+
+
+@functools.lru_cache(maxsize=4)
+def _initialiser(model: nn.Module) -> Callable[[PRNGKey, Array], Variables]:
+    """Compiled once for all trainings of a network."""
+    return jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def _processor() -> jax.Device | None:
