@@ -253,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         turn_seconds=arguments.turn_seconds,
         conditions=dict.fromkeys(peers, Conditions(memory_kept=True)),
     )
-    from tinyunet.layers.native import instruction_set
+    from tinyunet.layers.paths import instruction_set
 
     tables = tabulate(workload, measured, instructions=instruction_set() if OURS in measured else None)
     raw = {name: dataclasses.asdict(peer) for name, peer in measured.items()}

@@ -157,7 +157,7 @@ def measure(arguments: argparse.Namespace, case: Case) -> dict[str, Measured]:
 
 def kernels() -> str:
     """What this project computes with, in words."""
-    from tinyunet.layers.native import instruction_set
+    from tinyunet.layers.paths import instruction_set
 
     found = instruction_set()
     return f"{OURS} by kernels for {found}" if found else f"{OURS} by XLA alone"

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tinyunet.layers import native
+from tinyunet.layers import paths
 
 pytest.importorskip("tinyunet_native", reason="needs the kernels: pip install ./native")
-if native.instruction_set() is None:
+if paths.instruction_set() is None:
     pytest.skip("the kernels are turned off", allow_module_level=True)
 
 MAP, NO_MAP = (2, 4, 5, 6, 3), (2, 4, 5, 6, 0)

@@ -13,7 +13,7 @@ import pytest
 from reference.compiled import quick_jit
 from reference.variables import random_variables
 
-from tinyunet.layers import kernels, native
+from tinyunet.layers import kernels, native, paths
 from tinyunet.layers.block import _convolve_normalise_relu, _convolve_relu
 from tinyunet.layers.conv import convolve_by_xla
 from tinyunet.layers.norm import EPSILON
@@ -21,7 +21,7 @@ from tinyunet.layers.upsample import _conv_transpose_by_xla
 from tinyunet.models.unet import UNet
 
 pytest.importorskip("tinyunet_native", reason="needs the kernels: pip install ./native")
-if native.instruction_set() is None:
+if paths.instruction_set() is None:
     pytest.skip("the kernels are turned off", allow_module_level=True)
 
 SOURCE = Path(native.__file__).parents[2]
@@ -187,18 +187,6 @@ def test_a_pixel_becomes_a_block_turned_over():
     np.testing.assert_array_equal(y[0, :, 0], [3.5, 2.5, 30.5, 20.5])
 
 
-def test_what_the_kernels_cover():
-    image, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 2))
-    assert native.covers(image, kernel, "same")
-    assert native.covers(image, kernel[:1], "valid")
-    assert not native.covers(image, kernel[:2], "same")
-    assert native.covers(image, kernel[:2, :1], None)
-    assert not native.covers(image, kernel, None)
-    assert not native.covers(image[:, :2], kernel, "valid")
-    assert not native.covers(image[:0], kernel, "same")
-    assert not native.covers(image.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), "same")
-
-
 # Against XLA in float64
 
 
@@ -305,7 +293,7 @@ def in_a_process(folder, cores, **environment):
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         np.savez({str(folder / "found.npz")!r}, *map(np.asarray, module.everything()))
-        print(module.native.instruction_set())
+        print(module.paths.instruction_set())
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TINYUNET_NATIVE")}
     run = subprocess.run(
@@ -340,18 +328,6 @@ def test_narrower_instruction_sets_agree(name, on_two_cores, tmp_path):
     chosen, found = in_a_process(tmp_path, 2, TINYUNET_NATIVE_ISA=name)
     assert chosen == min(name, widest, key=INSTRUCTION_SETS.index)
     assert_close(found, expected, 1e-4)
-
-
-def test_turned_off_by_the_environment(monkeypatch):
-    monkeypatch.setenv("TINYUNET_NATIVE", "off")
-    native.instruction_set.cache_clear()
-    try:
-        assert native.instruction_set() is None
-        assert not native.covers(jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 2)), "same")
-    finally:
-        monkeypatch.undo()
-        native.instruction_set.cache_clear()
-    assert native.instruction_set() in INSTRUCTION_SETS
 
 
 # The network

@@ -6,7 +6,7 @@ import pytest
 from reference.variables import random_variables
 
 from tinyunet.errors import ConfigError
-from tinyunet.layers.native import instruction_set
+from tinyunet.layers.paths import instruction_set
 from tinyunet.models.presets import ModelConfig
 from tinyunet.runs import engine
 from tinyunet.runs.build import build_model, build_probabilities

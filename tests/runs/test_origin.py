@@ -5,7 +5,7 @@ import jax
 import pytest
 from reference import tiny
 
-from tinyunet.layers.native import instruction_set
+from tinyunet.layers.paths import instruction_set
 from tinyunet.runs.origin import command_of, origin_of
 from tinyunet.runs.prepare import resolve
 from tinyunet.runs.request import read_request

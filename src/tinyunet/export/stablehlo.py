@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float32
 from tinyunet.evaluation.temperature import FLOOR
 from tinyunet.export.borders import Border
 from tinyunet.export.pipeline import Pipeline
-from tinyunet.layers import native
+from tinyunet.layers.paths import without_kernels
 from tinyunet.models.segmenter import Segmenter
 
 PLATFORMS = ("cpu", "cuda")
@@ -62,7 +62,7 @@ def write_stablehlo(path: Path, pipeline: Pipeline) -> None:
     """Writes the program for any batch, any size, and every platform of `PLATFORMS`, by `jax.export`."""
     channels = "c" if pipeline.takes_more_channels else str(pipeline.channels.used)
     shape = jax.export.symbolic_shape(", ".join(("b", *(axis[0] for axis in pipeline.axes), channels)))
-    with native.without_kernels(), _without_locations():
+    with without_kernels(), _without_locations():
         exported = jax.export.export(jax.jit(pipeline_program(pipeline)), platforms=PLATFORMS)(
             jax.ShapeDtypeStruct(shape, jnp.float32)
         )

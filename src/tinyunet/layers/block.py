@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from tinyunet.layers import native
+from tinyunet.layers import native, paths
 from tinyunet.layers.conv import Conv, convolve, convolve_by_xla, products_by_xla
 from tinyunet.layers.correlate import Padding
 from tinyunet.layers.norm import EPSILON, BatchNorm, Norm, normalise, normalise_relu
@@ -89,7 +89,7 @@ class ConvBlock(nn.Module):
             conv = Conv(self.features, self.window or (3,) * n, self.padding, self.dtype, name=f"Conv_{i}")
             x = x.astype(self.dtype)
             kernel, bias = conv.weights(x.shape[-1] + (0 if more is None else more.shape[-1]))
-            fused = train or native.covers(x, kernel, self.padding)
+            fused = train or paths.covers(x, kernel, self.padding)
             if self.norm == "batch" and not (self.residual and last) and fused:
                 batch_norm = BatchNorm(self.momentum, name=f"BatchNorm_{i}")
                 window = pool if last and valid is None and not self.dropout else None
@@ -141,7 +141,7 @@ def convolve_normalise_relu(
     window = None if pool is None else tuple(pool)
     stock = partial(_convolve_normalise_relu, padding=padding, pool=window)
     arrays = x, more, kernel, bias, scale, shift
-    covered = native.covers(x, kernel, padding)
+    covered = paths.covers(x, kernel, padding)
     x, pooled, *found = (
         native.convolve_normalise(*arrays, padding, EPSILON, window, stock) if covered else stock(*arrays)
     )

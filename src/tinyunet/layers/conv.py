@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from tinyunet.layers import native
+from tinyunet.layers import native, paths
 from tinyunet.layers.correlate import Padding, correlate
 
 
@@ -28,7 +28,7 @@ def convolve(
     the image x is zero. A window of one pixel is a matrix product and is computed as one: on a CPU that takes a third
     of the time of XLA's convolution. A volume is convolved as a batch of its slices: XLA's convolution of three axes on
     a CPU takes three to ten times as long, and its gradient longer still. Where native kernels are installed, a CPU
-    uses those: see `tinyunet.layers.native`.
+    uses those: see `tinyunet.layers.paths`.
 
     Args:
         x: Feature maps of one, two or three spatial dimensions.
@@ -45,7 +45,7 @@ def convolve(
     """
     if all(size == 1 for size in kernel.shape[:-2]):
         kernel = kernel.reshape(*(1,) * (x.ndim - 2), *kernel.shape[-2:])
-    if native.covers(x, kernel, padding):
+    if paths.covers(x, kernel, padding):
         return native.convolve(x, more, kernel, bias, padding, partial(convolve_by_xla, padding=padding))
     return convolve_by_xla(x, more, kernel, bias, padding=padding)
 

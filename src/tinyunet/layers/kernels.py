@@ -1,7 +1,7 @@
 """Calls of the native kernels of `tinyunet-native`, on arrays of float32 on a CPU.
 
-`tinyunet.layers.native` says when they are used, and has the operations with their gradients. The maps and windows of a
-kernel always have three axes of space: those missing here come first.
+`tinyunet.layers.native` has the operations with their gradients, `tinyunet.layers.paths` says when they are used. The
+maps and windows of a kernel always have three axes of space: those missing here come first.
 """
 
 from collections.abc import Sequence

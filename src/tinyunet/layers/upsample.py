@@ -20,7 +20,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from tinyunet.layers import native
+from tinyunet.layers import native, paths
 from tinyunet.layers.conv import Conv
 from tinyunet.layers.correlate import correlate
 from tinyunet.layers.factors import axis_factors
@@ -84,7 +84,7 @@ def conv_transpose(
         kernel: Weights with a window of two along every axis, or of one along an axis that keeps its size.
         bias: Added to every pixel.
 
-    Where native kernels are installed, a CPU uses those: see `tinyunet.layers.native`.
+    Where native kernels are installed, a CPU uses those: see `tinyunet.layers.paths`.
 
     Raises:
         ValueError: The window is not 1 or 2 along each axis.
@@ -98,7 +98,7 @@ def conv_transpose(
     References:
         Ronneberger et al. (2015), U-Net, section 2 ("up-convolution").
     """
-    if native.covers(x, kernel, None):
+    if paths.covers(x, kernel, None):
         return native.conv_transpose(x, kernel, bias, _conv_transpose_by_xla)
     return _conv_transpose_by_xla(x, kernel, bias)
 

@@ -18,7 +18,7 @@ from tinyunet.data.normalise import Normalisation, normalise
 from tinyunet.data.readers import shown
 from tinyunet.data.regions import Box
 from tinyunet.data.window import RowWindow
-from tinyunet.layers.native import instruction_set
+from tinyunet.layers.paths import instruction_set
 from tinyunet.objects.decode import inside_objects
 from tinyunet.objects.rows import OUTSIDE
 from tinyunet.objects.target import CORE

@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float
 from tinyunet.data.labelling import Labelling
 from tinyunet.data.store import Target
 from tinyunet.layers.compiling import compiler_options
-from tinyunet.layers.native import without_kernels
 from tinyunet.layers.norm import LOCAL_NORMS
+from tinyunet.layers.paths import without_kernels
 from tinyunet.models.presets import ModelConfig
 from tinyunet.models.segmenter import Segmenter
 from tinyunet.models.sizes import Topology
@@ -74,7 +74,7 @@ def build_probabilities(model: Segmenter, *, kernels: bool = True) -> Probabilit
 
     Args:
         model: The network.
-        kernels: Whether by the kernels of `tinyunet.layers.native`, where there are any.
+        kernels: Whether by the kernels of `tinyunet.layers.paths`, where there are any.
     """
     told = is_told(model)
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32, Shaped
 
 from tinyunet.errors import ConfigError, suggest
 from tinyunet.export.tiles import OnTiles, open_on_tiles
-from tinyunet.layers.native import instruction_set
+from tinyunet.layers.paths import instruction_set
 from tinyunet.models.presets import ModelConfig
 from tinyunet.models.segmenter import Segmenter
 from tinyunet.runs.build import build_model, build_probabilities, is_told

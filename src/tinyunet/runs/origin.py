@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from tinyunet import __version__
-from tinyunet.layers.native import instruction_set
+from tinyunet.layers.paths import instruction_set
 from tinyunet.runs.machine import cores, installed_memory
 from tinyunet.runs.session import Session
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PyTree, Shaped
 from tinyunet.arrays import PRNGKey
 from tinyunet.errors import ConfigError
 from tinyunet.layers.compiling import compiler_options
-from tinyunet.layers.native import divided_over, for_this_processor
+from tinyunet.layers.paths import divided_over, for_this_processor
 from tinyunet.training.state import TrainState
 from tinyunet.training.step import Batch, Step
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Int, PyTree
 
 from tinyunet.arrays import PRNGKey
-from tinyunet.layers.native import without_kernels
+from tinyunet.layers.paths import without_kernels
 
 Variables = dict[str, Any]
 """What `linen.Module.apply` takes: `params`, and `batch_stats` where the network has them."""

@@ -18,7 +18,7 @@ from tinyunet.data.sample import Sample
 from tinyunet.data.summary import summarise
 from tinyunet.data.writers import explained_writing, write_text
 from tinyunet.errors import CheckpointError
-from tinyunet.layers.native import instruction_set
+from tinyunet.layers.paths import instruction_set
 from tinyunet.runs.config import Config
 from tinyunet.runs.folder import FINGERPRINT, LOG, WEIGHTS, read_run_config, write_config
 from tinyunet.runs.machine import cores, installed_memory, peak_memory
