@@ -35,6 +35,12 @@ def session(data):
     return start(data)
 
 
+def test_trainings_of_a_kind_share_what_is_compiled(data):
+    first, second, other = start(data), start(data, "seed=7"), start(data, "loss.dice=0.5")
+    assert second.step is first.step
+    assert other.step is not first.step
+
+
 def run(session, out, **options):
     """Runs a session in a folder; why it ended, and the events it wrote."""
     out.mkdir(exist_ok=True)
