@@ -374,7 +374,7 @@ def with_and_without(monkeypatch, model, space, valid=None):
         with monkeypatch.context() as patch:
             patch.setattr(kernels, "_call_convolve", lambda *a, **k: calls.append(1) or call_convolve(*a, **k))
             found = every_way(model, variables, x, valid)
-            patch.setattr(native, "covers", lambda *_: False)
+            patch.setattr(paths, "covers", lambda *_: False)
             before = len(calls)
             expected = every_way(model, variables, x, valid)
         assert before == len(calls) > 0  # with the kernels, then without
