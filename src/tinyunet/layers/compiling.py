@@ -15,7 +15,7 @@ CARD_OPTIONS = {
 
 By default XLA measures which of many programs is fastest, for each convolution, each product of matrices and each loop.
 Which one wins differs from one process to the next, and so do the bits of a training. And it takes its time: a step has
-about a hundred products, most of them the optimiser's and tiny. The first step of the default network came after 68 s
+about a hundred products, most of them the optimiser's and tiny. The first step of the default network came after 73 s
 with convolutions measured, after 17 s so (H200, JAX 0.11.2), and after three minutes as XLA comes (H100).
 """
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ def held(run: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            (run / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # Windows removes no open file; one that stays is of no effect
+                (run / LOCK).unlink()
 
 
 def _refuse_held(out: Path) -> None:
