@@ -4,24 +4,11 @@
 namespace tinyunet::TINYUNET_NAME {
 namespace {
 
-// Vectors of N floats, where N divides the features.
-template <typename Body>
-void with_lanes(Index features, const Body& body) {
-  if constexpr (kWidth >= 16) {
-    if (features % 16 == 0) return body(VectorOf<16>());
-  }
-  if constexpr (kWidth >= 8) {
-    if (features % 8 == 0) return body(VectorOf<8>());
-  }
-  if (features % 4 == 0) return body(VectorOf<4>());
-  if (features % 2 == 0) return body(VectorOf<2>());
-  return body(VectorOf<1>());
-}
+// Of a row, some pixels at a time: so many floats, of which the first vectors of all pixels are read, then the second,
+// and so on. The memory is read about as it lies, and the vector's mean, scale and shift stay in registers.
+constexpr Index kSpanFloats = 512;
 
-template <int N>
-constexpr int lanes(VectorOf<N>) {
-  return N;
-}
+Index span_of(Index features) { return most(kSpanFloats / features, 1); }
 
 // The rows that one row of windows looks at, and the row of windows.
 struct Block {
@@ -53,13 +40,16 @@ inline V activate(V centred, V scale, V shift) {
 
 template <int N>
 void normalise_block(const Normalisation& n, const Block& block, float* out, float* pooled) {
+  const Index span = span_of(n.features);
   for (int r = 0; r < block.count; ++r) {
-    for (Index v = 0; v < n.features; v += N) {
-      const auto mean = load<N>(n.mean + v), scale = load<N>(n.scale + v), shift = load<N>(n.shift + v);
-      const Index begin = block.rows[r] * n.features + v;
-      for (Index p = 0; p < n.size.x; ++p) {
-        const Index i = begin + p * n.features;
-        store(out + i, activate(load<N>(n.y + i) - mean, scale, shift));
+    for (Index begin = 0; begin < n.size.x; begin += span) {
+      const Index end = least(begin + span, n.size.x);
+      for (Index v = 0; v < n.features; v += N) {
+        const auto mean = load<N>(n.mean + v), scale = load<N>(n.scale + v), shift = load<N>(n.shift + v);
+        for (Index p = begin; p < end; ++p) {
+          const Index i = (block.rows[r] + p) * n.features + v;
+          store(out + i, activate(load<N>(n.y + i) - mean, scale, shift));
+        }
       }
     }
   }
@@ -85,11 +75,11 @@ inline V share(V a, V b) {
   return a > b ? V{} + 1.0f : (a == b ? V{} + 0.5f : V{});
 }
 
-// Pixels [0, pixels) of the block in steps of one window of K pixels, X of them side by side. With `Write`, dy is
-// written; without, the sums of g and g (y - mean) are added up.
+// Windows [begin, end) of the block, of K pixels, X of them side by side. With `Write`, dy is written; without, the
+// sums of g and g (y - mean) are added up.
 template <int N, int K, int X, bool Write>
-void gradient_windows(const NormalisationGradient& g, const Block& block, Index windows, Index skip, bool pooled,
-                      float* to) {
+void gradient_span(const NormalisationGradient& g, const Block& block, Index begin, Index end, Index skip, bool pooled,
+                   float* to) {
   const Normalisation& n = g.forward;
   for (Index v = 0; v < n.features; v += N) {
     using V = Vector<N>;
@@ -102,8 +92,8 @@ void gradient_windows(const NormalisationGradient& g, const Block& block, Index 
     V sum{}, product{};
     Index at[K];
 #pragma GCC unroll 8
-    for (int k = 0; k < K; ++k) at[k] = (block.rows[k / X] + skip + k % X) * n.features + v;
-    for (Index window = 0; window < windows; ++window) {
+    for (int k = 0; k < K; ++k) at[k] = (block.rows[k / X] + skip + begin * X + k % X) * n.features + v;
+    for (Index window = begin; window < end; ++window) {
       V centred[K], z[K], cotangent[K];
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
@@ -147,6 +137,15 @@ void gradient_windows(const NormalisationGradient& g, const Block& block, Index 
   }
 }
 
+template <int N, int K, int X, bool Write>
+void gradient_windows(const NormalisationGradient& g, const Block& block, Index windows, Index skip, bool pooled,
+                      float* to) {
+  const Index span = span_of(X * g.forward.features);
+  for (Index begin = 0; begin < windows; begin += span) {
+    gradient_span<N, K, X, Write>(g, block, begin, least(begin + span, windows), skip, pooled, to);
+  }
+}
+
 template <int N, bool Write>
 void gradient_block(const NormalisationGradient& g, const Block& block, float* to) {
   const Normalisation& n = g.forward;
@@ -175,7 +174,7 @@ void gradient_block(const NormalisationGradient& g, const Block& block, float* t
 
 void normalise(const Normalisation& n, Index first, Index last, float* out, float* pooled) {
   with_lanes(n.features, [&](auto vector) {
-    for (Index i = first; i < last; ++i) normalise_block<lanes(decltype(vector)())>(n, block_of(n, i), out, pooled);
+    for (Index i = first; i < last; ++i) normalise_block<lanes_of(decltype(vector)())>(n, block_of(n, i), out, pooled);
   });
 }
 
@@ -183,7 +182,7 @@ void gradient_sums(const NormalisationGradient& g, Index first, Index last, floa
   clear(sums, 2 * g.forward.features);
   with_lanes(g.forward.features, [&](auto vector) {
     for (Index i = first; i < last; ++i) {
-      gradient_block<lanes(decltype(vector)()), false>(g, block_of(g.forward, i), sums);
+      gradient_block<lanes_of(decltype(vector)()), false>(g, block_of(g.forward, i), sums);
     }
   });
 }
@@ -191,7 +190,7 @@ void gradient_sums(const NormalisationGradient& g, Index first, Index last, floa
 void normalise_gradient(const NormalisationGradient& g, Index first, Index last, float* out) {
   with_lanes(g.forward.features, [&](auto vector) {
     for (Index i = first; i < last; ++i) {
-      gradient_block<lanes(decltype(vector)()), true>(g, block_of(g.forward, i), out);
+      gradient_block<lanes_of(decltype(vector)()), true>(g, block_of(g.forward, i), out);
     }
   });
 }

@@ -55,4 +55,28 @@ inline Index within(Index a, Index low, Index high) { return least(most(a, low),
 inline void clear(float* p, Index count) { std::memset(p, 0, sizeof(float) * count); }
 inline void copy(float* to, const float* from, Index count) { std::memcpy(to, from, sizeof(float) * count); }
 
+// Calls body with the type of the widest vectors of which a whole number makes up so many channels.
+template <typename Body>
+void with_lanes(Index channels, const Body& body) {
+  if constexpr (kWidth >= 16) {
+    if (channels % 16 == 0) return body(VectorOf<16>());
+  }
+  if constexpr (kWidth >= 8) {
+    if (channels % 8 == 0) return body(VectorOf<8>());
+  }
+  if (channels % 4 == 0) return body(VectorOf<4>());
+  if (channels % 2 == 0) return body(VectorOf<2>());
+  body(VectorOf<1>());
+}
+
+template <int N>
+constexpr int lanes_of(VectorOf<N>) {
+  return N;
+}
+
+// Asks for memory that is going to be written, so that it is there by then.
+inline void expect(const float* p, Index count) {
+  for (Index i = 0; i < count; i += 64 / sizeof(float)) __builtin_prefetch(p + i, 1);
+}
+
 }  // namespace tinyunet::TINYUNET_NAME

@@ -6,32 +6,13 @@
 // algorithms for convolutional neural networks, section 4.1.
 #include <limits>
 
-#include "build.h"
+#include "winograd.h"
 
 namespace tinyunet::TINYUNET_NAME {
 namespace {
 
 constexpr Index kTiles = 24;  // transformed at a time
-constexpr Index kPoints = 16;
 constexpr Index kLeast = 512;  // channels times features from which on the products outweigh the transformations
-constexpr Index kApart = 16;  // floats more from a point to the next, so that they do not compete for the same cache lines
-
-// Vectors of N floats, where N divides the channels.
-template <typename Body>
-void with_lanes(Index channels, const Body& body) {
-  if constexpr (kWidth >= 16) {
-    if (channels % 16 == 0) return body(VectorOf<16>());
-  }
-  if constexpr (kWidth >= 8) {
-    if (channels % 8 == 0) return body(VectorOf<8>());
-  }
-  body(VectorOf<4>());
-}
-
-template <int N>
-constexpr int lanes_of(VectorOf<N>) {
-  return N;
-}
 
 // Floats from the transformed inputs of a point to those of the next, and of one tap in depth.
 Index input_point(const Convolution& c) { return kTiles * c.channels() + kApart; }
@@ -39,62 +20,6 @@ Index inputs_size(const Convolution& c) { return kPoints * input_point(c); }
 
 // Floats from the products of a point to those of the next, for so many vectors.
 constexpr Index product_point(int vectors) { return kTiles * vectors * kWidth + kApart; }
-
-// `channels` channels of tiles that begin every second pixel of four rows, whose pixels are `stride` floats apart. The
-// results of a point are `point` floats apart, those of a tile `tile`.
-template <int N>
-void transform_input(const float* const* rows, Index channels, Index stride, Index tiles, float* to, Index point,
-                     Index tile) {
-  using V = Vector<N>;
-  for (Index t = 0; t < tiles; ++t) {
-    for (Index i = 0; i < channels; i += N) {
-      V d[4][4], e[4][4];
-      const Index from = 2 * t * stride + i;
-#pragma GCC unroll 4
-      for (int r = 0; r < 4; ++r) {
-#pragma GCC unroll 4
-        for (int q = 0; q < 4; ++q) d[r][q] = load<N>(rows[r] + from + q * stride);
-      }
-#pragma GCC unroll 4
-      for (int q = 0; q < 4; ++q) {
-        e[0][q] = d[0][q] - d[2][q];
-        e[1][q] = d[1][q] + d[2][q];
-        e[2][q] = d[2][q] - d[1][q];
-        e[3][q] = d[1][q] - d[3][q];
-      }
-      float* out = to + t * tile + i;
-#pragma GCC unroll 4
-      for (int r = 0; r < 4; ++r) {
-        store(out + (4 * r) * point, e[r][0] - e[r][2]);
-        store(out + (4 * r + 1) * point, e[r][1] + e[r][2]);
-        store(out + (4 * r + 2) * point, e[r][2] - e[r][1]);
-        store(out + (4 * r + 3) * point, e[r][1] - e[r][3]);
-      }
-    }
-  }
-}
-
-// Four rows of one source from which tiles are taken, copied with zeros where they reach over the border.
-struct Window {
-  const float* rows[4];
-};
-
-Window window_of(const Convolution& c, const Source& source, Index plane, Index y, Index from, Index wide,
-                 float* border) {
-  Window window;
-  for (Index r = 0; r < 4; ++r) {
-    const Index iy = y + r - c.before.y;
-    const bool there = iy >= 0 && iy < c.in.y;
-    const float* line = source.data + (plane * c.in.y + (there ? iy : 0)) * c.in.x * source.channels;
-    window.rows[r] = line + from * source.channels;
-    if (!there || from < 0 || from + wide > c.in.x) {
-      float* copy = border + r * wide * source.channels;
-      copy_padded(line, there ? c.in.x : 0, source.channels, from, wide, copy);
-      window.rows[r] = copy;
-    }
-  }
-  return window;
-}
 
 // What becomes of the results of one tile of vectors.
 struct Back {
@@ -149,7 +74,8 @@ Index vectors(const Convolution& c) { return padded(c.features) / kWidth; }
 bool winograd(const Convolution& c) {
   const bool plain = c.stride.y == 1 && c.stride.z == 1 && !c.spread && c.window.y == 3 && c.window.x == 3;
   const bool whole = c.out.y % 2 == 0 && c.out.x % 2 == 0;
-  return plain && whole && c.channels() * c.features >= kLeast && c.sources[0].channels % 4 == 0 && c.sources[1].channels % 4 == 0;
+  const bool vectors = c.sources[0].channels % 4 == 0 && c.sources[1].channels % 4 == 0;
+  return plain && whole && vectors && c.channels() * c.features >= kLeast;
 }
 
 Index winograd_packed_size(const Convolution& c) {
@@ -196,19 +122,18 @@ void winograd_pack(const Convolution& c, const Kernel& kernel, Index first, Inde
 
 Index winograd_scratch(const Convolution& c) {
   const Index products = kPoints * product_point(kMaxVectors), buffer = 2 * 2 * kTiles * kMaxVectors * kWidth;
-  const Index border = 4 * (2 * kTiles + 2) * most(c.sources[0].channels, c.sources[1].channels);
-  return 2 * padded(c.features) + c.window.z * inputs_size(c) + products + buffer + border;
+  return 2 * padded(c.features) + zeros_under(c, kTiles) + c.window.z * inputs_size(c) + products + buffer;
 }
 
 void winograd_convolve(const Convolution& c, const float* packed, const Finish& finish, Index first, Index last,
                        const Maps& out, float* moments, float* scratch) {
   const Index all = vectors(c), squares = padded(c.features), channels = c.channels();
   const Index others = c.features - out.split, tiles_in_row = c.out.x / 2, blocks = ceil_div(tiles_in_row, kTiles);
-  float *bias = scratch, *zeros = bias + squares, *inputs = zeros + squares;
+  float *bias = scratch, *no_bias = bias + squares, *zeros = no_bias + squares;
+  float* inputs = zeros + zeros_under(c, kTiles);
   float* products = inputs + c.window.z * inputs_size(c);
   float* buffer = products + kPoints * product_point(kMaxVectors);
-  float* border = buffer + 2 * 2 * kTiles * kMaxVectors * kWidth;
-  clear(bias, 2 * squares);
+  clear(bias, 2 * squares + zeros_under(c, kTiles));
   if (finish.bias) copy(bias, finish.bias, c.features);
   if (moments) clear(moments, 2 * squares);
   constexpr float nothing = -std::numeric_limits<float>::infinity();
@@ -216,7 +141,6 @@ void winograd_convolve(const Convolution& c, const float* packed, const Finish& 
     const Index y = row % c.out.y, z = row / c.out.y % c.out.z, b = row / (c.out.y * c.out.z);
     for (Index block = 0; block < blocks; ++block) {
       const Index t = block * tiles_in_row / blocks, tiles = (block + 1) * tiles_in_row / blocks - t;
-      const Index from = 2 * t - c.before.x, wide_x = 2 * tiles + 2;
       Index taps[3], taps_count = 0;
       for (Index tz = 0; tz < c.window.z; ++tz) {
         const Index iz = z + tz - c.before.z;
@@ -225,10 +149,10 @@ void winograd_convolve(const Convolution& c, const float* packed, const Finish& 
         taps[taps_count++] = tz;
         for (const Source& source : c.sources) {
           if (source.channels == 0) continue;
-          const Window window = window_of(c, source, b * c.in.z + iz, y, from, wide_x, border);
+          const Window window = window_of(c, source, b * c.in.z + iz, y, 2 * t - c.before.x, zeros);
           with_lanes(source.channels, [&](auto lanes) {
-            transform_input<lanes_of(decltype(lanes)())>(window.rows, source.channels, source.channels, tiles, to,
-                                                         input_point(c), channels);
+            transform_input<lanes_of(decltype(lanes)()), 0, 4>(window, 0, source.channels, tiles, to, input_point(c),
+                                                               channels);
           });
           to += source.channels;
         }
@@ -238,6 +162,12 @@ void winograd_convolve(const Convolution& c, const float* packed, const Finish& 
         const Index start = v * kWidth, wide = tile_v * kWidth, lanes = least(wide, c.features - start);
         const float* weights = packed + start * kPoints * c.window.z * channels;
         for (Index point = 0; point < kPoints; ++point) {
+          for (Index r = 0; r < 2 && v == 0; ++r) {
+            const Index line = (row + r) * c.out.x + 2 * t;
+            const Index low = line + 2 * tiles * point / kPoints, high = line + 2 * tiles * (point + 1) / kPoints;
+            expect(out.first + low * out.split, (high - low) * out.split);
+            expect(out.second + low * others, (high - low) * others);
+          }
           const Index most_pixels = pixels_of_tile(tile_v), parts = ceil_div(tiles, most_pixels);
           for (Index part = 0; part < parts; ++part) {
             const Index p = part * tiles / parts, pixels = (part + 1) * tiles / parts - p;
@@ -248,7 +178,7 @@ void winograd_convolve(const Convolution& c, const float* packed, const Finish& 
             }
             float* product = products + point * product_point(tile_v) + p * wide;
             dot_runs(static_cast<int>(pixels), tile_v, 1, runs, static_cast<int>(taps_count), weights,
-                     {product, wide, true, nullptr, zeros, nullptr, 0, nothing});
+                     {product, wide, true, nullptr, no_bias, nullptr, 0, nothing});
           }
         }
         const bool in_first = start + lanes <= out.split, in_second = start >= out.split;
