@@ -46,6 +46,7 @@ class JaxCalls:
         """A compiled function of arguments that are on the device."""
 
         def begin() -> object:
+            self._last = None  # its memory is free for the next result, as another library's is
             self._last = function(*arguments)
             if not self._card:
                 self.wait()

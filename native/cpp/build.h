@@ -52,6 +52,17 @@ Index winograd_scratch(const Convolution&);
 void winograd_convolve(const Convolution&, const float* packed, const Finish&, Index first, Index last, const Maps& out,
                        float* moments, float* scratch);
 
+bool winograd_for_gradient(const Convolution&);
+Index winograd_part_size(const Convolution&);
+Index winograd_gradient_scratch(const Convolution&);
+void winograd_gradient(const Convolution&, const float* cotangent, const Cut&, Index part, Index group, float* sums,
+                       float* scratch);
+void winograd_add_parts(const Convolution&, const Kernel& layout, const float* parts, Index count, Index first,
+                        Index last, float* kernel, float* bias);
+
+// sums[c][d] += over `count` pixels, x[pixel][c] g[pixel][d]; the features are whole vectors.
+void outer_products(const float* x, Index channels, const float* g, Index wide, Index count, float* sums);
+
 Index padded(Index features);
 
 Index packed_size(const Convolution&);

@@ -20,7 +20,8 @@ using Numbers = ffi::Span<const int64_t>;
 constexpr Index kMaxWindow = 3;
 constexpr double kPieceProducts = 2e6;    // multiplications in a piece of a convolution: some 20 microseconds
 constexpr Index kPieceFloats = 64 << 10;  // floats in a piece of a pass over a map
-constexpr Index kPartFloats = 256 << 10;  // of all parts of a kernel's gradient
+constexpr Index kPartFloats = 1 << 20;    // of all parts of a kernel's gradient
+constexpr Index kPartPixels = 256;        // that a part must have, for the parts to be worth adding up
 constexpr Index kPieces = 16;             // that a kernel's gradient is cut into where it can be
 
 // Belongs to the call on this thread, and to the piece of work that this thread does: a call does pieces too.
@@ -192,7 +193,8 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Array x, Array more, Array cota
     const Index size = native.part_size(c), block = native.block;
     const Index blocks = ceil_div(c.sources[0].channels, block) + ceil_div(c.sources[1].channels, block);
     Cut cut;
-    cut.parts = std::clamp<Index>(kPartFloats / size, 1, std::min(kPieces, c.rows()));
+    const Index most = std::min(kPieces, c.rows()), pixels = c.rows() * c.out.x;
+    cut.parts = std::clamp<Index>(std::min(kPartFloats / size, pixels / kPartPixels), 1, most);
     cut.groups = std::clamp<Index>(kPieces / cut.parts, 1, blocks);
     float* parts = call_scratch.floats(cut.parts * size);
     const Index scratch = native.gradient_scratch(c);

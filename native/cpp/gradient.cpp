@@ -143,15 +143,31 @@ Channels block_of(const Convolution& c, Index block) {
 
 }  // namespace
 
+void outer_products(const float* x, Index channels, const float* g, Index wide, Index count, float* sums) {
+  const Index vectors = wide / kWidth, steps = ceil_div(vectors, kMaxTaps);
+  for (Index step = 0; step < steps; ++step) {
+    const Index v = step * vectors / steps, have = (step + 1) * vectors / steps - v;
+    for (Index i = 0; i < channels; i += kChannels) {
+      kOuters[have - 1][least(kChannels, channels - i) - 1](x + i, 0, channels, g + v * kWidth, 0, wide, kWidth, 1,
+                                                            count, sums + i * wide + v * kWidth, kWidth, wide);
+    }
+  }
+}
+
 // Layout of a part: rows of taps, vectors of taps in the row, channels, features; then the gradient of the bias.
 Index part_size(const Convolution& c) {
+  if (winograd_for_gradient(c)) return winograd_part_size(c);
   return (c.window.z * c.window.y * steps(c) * c.channels() + 1) * padded(c.features);
 }
 
-Index gradient_scratch(const Convolution& c) { return band_rows(c) * row_size(c); }
+Index gradient_scratch(const Convolution& c) {
+  if (winograd_for_gradient(c)) return winograd_gradient_scratch(c);
+  return band_rows(c) * row_size(c);
+}
 
 void gradient(const Convolution& c, const float* cotangent, const Cut& cut, Index part, Index group, float* sums,
               float* scratch) {
+  if (winograd_for_gradient(c)) return winograd_gradient(c, cotangent, cut, part, group, sums, scratch);
   const Index wide = padded(c.features), step_stride = c.channels() * wide, packed_row = row_size(c);
   const Index size = pixel_size(c), vectors = steps(c), taps = c.window.z * c.window.y * vectors;
   const Index ahead = size * taps_of_vector(c);
@@ -196,6 +212,7 @@ void gradient(const Convolution& c, const float* cotangent, const Cut& cut, Inde
 
 void add_parts(const Convolution& c, const Kernel& layout, const float* parts, Index count, Index first, Index last,
                float* kernel, float* bias) {
+  if (winograd_for_gradient(c)) return winograd_add_parts(c, layout, parts, count, first, last, kernel, bias);
   const Index wide = padded(c.features), size = part_size(c), channels = c.channels(), members = taps_of_vector(c);
   float sum[kWidth];
   const auto add = [&](const float* from, Index lanes) {

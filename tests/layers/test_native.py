@@ -30,7 +30,9 @@ INSTRUCTION_SETS = ["baseline", "avx2", "avx512"]
 
 # Space, channels of x and of the second source, window, features. Features fill a vector, or a part of one that
 # divides it, or neither; widths are whole groups of pixels, or not. From 512 channels times features on, even sizes are
-# convolved by Winograd's minimal filtering. The last three are cut into several pieces.
+# convolved by Winograd's minimal filtering, and so is the gradient of the kernel computed, where features are whole
+# vectors of four; its work is cut into groups of channels, parts of the rows and segments of a row. The last three are
+# cut into several pieces.
 CONVOLUTIONS = [
     ((5,), (2, 0), (3,), 1),
     ((16,), (3, 1), (3,), 2),
@@ -57,6 +59,9 @@ CONVOLUTIONS = [
     ((6, 10), (12, 20), (3, 3), 17),
     ((4, 4), (8, 0), (3, 3), 64),
     ((4, 4, 6), (16, 16), (3, 3, 3), 24),
+    ((8, 8), (12, 44), (3, 3), 64),
+    ((32, 32), (8, 24), (3, 3), 20),
+    ((4, 46), (256, 0), (3, 3), 256),
     ((64, 64), (16, 0), (3, 3), 16),
     ((6, 24, 24), (8, 8), (3, 3, 3), 8),
     ((24, 104), (16, 16), (3, 3), 32),
