@@ -55,6 +55,8 @@ inline Index within(Index a, Index low, Index high) { return least(most(a, low),
 inline void clear(float* p, Index count) { std::memset(p, 0, sizeof(float) * count); }
 inline void copy(float* to, const float* from, Index count) { std::memcpy(to, from, sizeof(float) * count); }
 
+namespace {
+
 // Calls body with the type of the widest vectors of which a whole number makes up so many channels.
 template <typename Body>
 void with_lanes(Index channels, const Body& body) {
@@ -73,6 +75,8 @@ template <int N>
 constexpr int lanes_of(VectorOf<N>) {
   return N;
 }
+
+}  // namespace
 
 // Asks for memory that is going to be written, so that it is there by then.
 inline void expect(const float* p, Index count) {

@@ -5,6 +5,7 @@
 #include "build.h"
 
 namespace tinyunet::TINYUNET_NAME {
+namespace {
 
 constexpr Index kSide = 4;  // points in a row, and rows of them
 constexpr Index kPoints = kSide * kSide;
@@ -71,4 +72,5 @@ void transform_input(const Window& window, Index low, Index high, Index tiles, f
   }
 }
 
+}  // namespace
 }  // namespace tinyunet::TINYUNET_NAME
