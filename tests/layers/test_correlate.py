@@ -74,7 +74,7 @@ def test_pixels_side_by_side_give_the_naive_sum(channels, features, window, padd
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("window", [(3, 3), (1, 1), (2, 3)], ids=str)
-@pytest.mark.parametrize(("channels", "more", "features"), [(3, 0, 2), (3, 2, 2), (2, 3, 5), (2, 0, 33)])
+@pytest.mark.parametrize(("channels", "more", "features"), [(3, 0, 2), (3, 2, 2), (2, 3, 5), (2, 0, 33), (3, 0, 3)])
 def test_large_maps_have_the_gradients_of_small_ones(channels, more, features, padding, window, monkeypatch):
     x, other = jnp.asarray(random(2, 13, 9, channels)), jnp.asarray(random(2, 13, 9, more, seed=2)) if more else None
     kernel = jnp.asarray(random(*window, channels + more, features, seed=1))
@@ -111,6 +111,9 @@ def test_which_form_the_gradient_of_the_kernel_takes(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert is_cut((1, 128, 128, 2), 2)
     assert not is_cut((1, 128, 127, 2), 2)
+    assert is_cut((1, 64, 64, 48), 48)
+    assert not is_cut((1, 64, 64, 47), 47)
+    assert not is_cut((1, 64, 63, 48), 48)
     assert is_cut((1, 32, 32, 3), 2)
     assert not is_cut((1, 32, 31, 3), 2)
     assert not is_cut((1, 128, 128, 2), 31)

@@ -12,7 +12,8 @@ Of maps of two axes and a window of more than one pixel; c is the number of chan
 | --- | --- |
 | maps of 32² pixels or more; c > d | products of matrices, band by band, see `kernel_gradient` |
 | maps of 32² pixels or more; c < d and d >= 32 | the same, with map and result in each other's place |
-| maps of 128² pixels or more; c = d | products of matrices, band by band |
+| maps of 64² pixels or more; c = d >= 48 | the same |
+| maps of 128² pixels or more; c = d | the same |
 | else | XLA's own |
 
 With a window of one pixel, the gradient of the kernel is taken band by band on maps of 128² pixels or more. All else,
@@ -154,14 +155,24 @@ def _gradient_of_map(x: Array, kernel: Array, cotangent: Array, padding: Padding
     return jax.vjp(lambda x: _correlate(x, kernel, padding), x)[1](cotangent)[0]
 
 
+def _side_by_side(pixels: int, window: Sequence[int], c: int, d: int) -> Literal["cotangent", "map"] | None:
+    """Of which, map or cotangent, pixels are put side by side for the gradient of a kernel; of none: XLA's own."""
+    if set(window) == {1}:
+        return "cotangent" if pixels >= LARGE else None
+    if c > d:
+        return "cotangent" if pixels >= MIDDLING else None
+    if c < d:
+        return "map" if pixels >= MIDDLING and d >= 32 else None
+    return "map" if pixels >= LARGE or (pixels >= 4 * MIDDLING and c >= 48) else None
+
+
 def _gradient_of_kernel(x: Array, kernel: Array, cotangent: Array, padding: Padding) -> Array:
     *window, channels, features = kernel.shape
-    pixels, alone = x.shape[1] * x.shape[2], set(window) == {1}
     before = [_around(size, padding)[0] for size in window]
-    least = LARGE if alone or channels == features else MIDDLING
-    if pixels >= least and (alone or channels >= features):
+    form = _side_by_side(x.shape[1] * x.shape[2], window, channels, features)
+    if form == "cotangent":
         found = kernel_gradient(x, cotangent, window, before)
-    elif pixels >= least and features >= 32:
+    elif form == "map":
         after = [size - 1 - b for size, b in zip(window, before, strict=True)]
         found = _turned(kernel_gradient(cotangent, x, window, after))
     else:
