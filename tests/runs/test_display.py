@@ -40,6 +40,21 @@ def test_without_a_terminal_there_is_a_line_now_and_then(capsys, now):
     assert LINE_SECONDS == 15
 
 
+def test_the_speed_is_that_of_the_latter_half_of_the_time(capsys, now):
+    with Display(1000) as display:
+        for done in range(1, 102):
+            display.update(done, loss=0.5, score=None, waiting=0)
+            now[0] += 31.0 if done == 1 else 0.25  # one long wait at the beginning
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[2] for line in lines] == ["0.03 steps/s", "1.33 steps/s"]  # 1 in 31 s, 61 in 46 s
+    # Once as much time has passed again, the wait is forgotten.
+    with Display(1000) as display:
+        for done in range(1, 202):
+            display.update(done, loss=0.5, score=None, waiting=0)
+            now[0] += 31.0 if done == 1 else 0.25
+    assert "4.00 steps/s" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_list_is_counted_by_name(capsys, now):
     with Display(3) as display:
         for done, name in enumerate(["a.png", "[b].png", "c.png"], start=1):

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
@@ -11,6 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 LINE_SECONDS = 15.0
 """How often a line is written where there is no terminal."""
+
+MARK_SECONDS = 0.5
+"""How often it is remembered how far a training was."""
 
 
 class Display:
@@ -25,9 +29,8 @@ class Display:
         self.total = total
         self.quiet = quiet
         self._console = Console(stderr=True)
-        self._began = time.monotonic()
-        self._first: int | None = None
-        self._line = time.monotonic()
+        self._marks: deque[tuple[float, int]] = deque()  # times, and the steps done by then
+        self._began = self._line = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.completed:>5.0f}/{task.total:.0f}"),
             BarColumn(),
@@ -67,10 +70,11 @@ class Display:
             waiting: Share of the time spent waiting for data.
         """
         now = time.monotonic()
-        if self._first is None:
-            self._first, self._began = done, now
+        if not self._marks:
+            self._began = now
+            self._marks.append((now, done))
             return
-        speed = (done - self._first) / max(1e-9, now - self._began)
+        speed = self._speed(now, done)
         left = clock((self.total - done) / max(1e-9, speed))
         dice = "" if score is None else f"  Dice {score:.3f}"
         facts = f"loss {loss:.3f}{dice}  {speed:.2f} steps/s  {left} left  {waiting:.0%} waiting for data"
@@ -78,6 +82,15 @@ class Display:
         if self._bar.disable and not self.quiet and now - self._line >= LINE_SECONDS:
             self._line = now
             print(f"step {done}/{self.total}  {facts}", file=sys.stderr, flush=True)
+
+    def _speed(self, now: float, done: int) -> float:
+        """Steps per second in the latter half of the time: what was compiled once, for a validation, is soon past."""
+        while len(self._marks) > 1 and self._marks[1][0] <= (self._began + now) / 2:
+            self._marks.popleft()
+        if now - self._marks[-1][0] >= MARK_SECONDS:
+            self._marks.append((now, done))
+        since, before = self._marks[0]
+        return (done - before) / max(1e-9, now - since)
 
     def count(self, done: int, what: str) -> None:
         """After `done` things of a list, the last of them called `what`."""
