@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,21 +92,21 @@ def _draw_panel(panel: Any, cases: Mapping[str, Mapping[str, tuple[Spread, float
             around = [[middle - min(ratio.values)], [max(ratio.values) - middle]]
             colour = COLOURS[list(BARS).index(bar)]
             panel.barh(place, middle, color=colour, xerr=around, error_kw={"lw": 0.8, "ecolor": "#444444"})
-            panel.text(
-                0.03,
-                place,
-                f"{milliseconds:.3g} ms",
+            panel.annotate(
+                f"{milliseconds:,.0f} ms" if milliseconds >= 100 else f"{milliseconds:.1f} ms",
+                (max(ratio.values), place),
+                xytext=(3, 0),
+                textcoords="offset points",
                 va="center",
                 fontsize=6.5,
-                color="white" if bar == OURS else "#111111",
+                color="#111111",
             )
             place += 1
         place += 0.8
     panel.axvline(1, color="#1b6ca8", lw=0.8)
     panel.set_yticks(list(ticks.values()), list(ticks))
     panel.invert_yaxis()
-    most = max(statistics.median(ratio.values) for bars in cases.values() for ratio, _ in bars.values())
-    panel.set_xlim(0, 1.15 * most)
+    panel.set_xlim(0, 1.15 * max(max(ratio.values) for bars in cases.values() for ratio, _ in bars.values()))
     panel.set_xlabel("time ÷ ours, median with minimum and maximum of the rounds", fontsize=8)
     panel.set_title(kind.capitalize(), fontsize=10)
     panel.spines[["top", "right"]].set_visible(False)
