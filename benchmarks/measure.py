@@ -1,6 +1,5 @@
 """Timing peers fairly: in turn, A B C A B C, so that whatever disturbs the machine disturbs all of them."""
 
-import ctypes
 import datetime
 import math
 import os
@@ -8,7 +7,6 @@ import platform
 import resource
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,19 +120,6 @@ def peak_bytes() -> int:
         return int(line.split()[1]) * 1024
     # macOS counts in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def keep_memory() -> None:
-    """Has this process keep the memory it frees, before it loads libraries; glibc only.
-
-    By default, glibc returns a large block to the system when it is freed, and the next one of that size comes back
-    page by page: up to a third of a training step, whatever the library.
-    """
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        # M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, as malloc.h numbers them.
-        for parameter, value in ((-8, 1), (-3, 2**30), (-1, 2**31 - 1)):
-            mallopt(parameter, value)
 
 
 def machine() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import TracebackType
 
-from benchmarks.measure import Call, Spread, calls_per_turn, keep_memory, nothing, peak_bytes, time_call, turns
+from benchmarks.measure import Call, Spread, calls_per_turn, nothing, peak_bytes, time_call, turns
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Conditions:
     """What holds in a peer's process before any library is loaded.
 
     Args:
-        memory_kept: See `measure.keep_memory`.
+        memory_kept: See `tinyunet.runs.machine.keep_memory`.
         environment: Variables set over those of this process.
     """
 
@@ -156,6 +156,8 @@ def _serve(made: bytes, conditions: Conditions, connection: Connection) -> None:
     """The peer's side."""
     os.environ.update(SHARED_CARD | conditions.environment)
     if conditions.memory_kept:
+        from tinyunet.runs.machine import keep_memory
+
         keep_memory()
     make: Make = pickle.loads(made)
     work = make()

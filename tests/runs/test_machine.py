@@ -3,6 +3,7 @@ import platform
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,3 +68,24 @@ def test_memory_that_is_kept_is_not_fetched_again(monkeypatch):
     assert faults > 20  # 2^14 pages of 4 KiB, or 32 of 2 MiB
     changed, _ = faults_of_a_block("keep", MALLOC_ARENA_MAX="4")
     assert not changed  # the user has said something else
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="this system has small pages alone"
+)
+def test_large_pages_are_asked_for_what_the_heap_grows_into(monkeypatch):
+    for name in ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    code = (
+        "from tinyunet.runs.machine import keep_memory, peak_memory\n"
+        "before = peak_memory(); keep_memory(); print(peak_memory() - before)\n"
+        "parts = open('/proc/self/smaps').read().split('\\nVmFlags:')\n"
+        "for text, flags in zip(parts, parts[1:]):\n"
+        "    if '[heap]' in text and 'hg' in flags.splitlines()[0].split():\n"
+        "        print(text[text.rindex('\\nSize:'):].split()[1])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    used, *sizes = map(int, answer.stdout.split())
+    assert used < 2**22  # addresses, no memory
+    assert max(sizes) >= 2**20  # KiB

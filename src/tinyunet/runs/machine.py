@@ -1,6 +1,7 @@
 """What a process may ask of the machine it runs on, the same on Linux, macOS and Windows."""
 
 import ctypes
+import mmap
 import os
 import sys
 
@@ -43,28 +44,53 @@ def peak_memory() -> int:
 
 
 _MALLOC_SETTINGS = ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+_HEAP_BYTES = 3 * 2**29
+"""Of addresses, not of memory, for which large pages are asked; what a default training holds fits."""
 
 
 def keep_memory() -> bool:
-    """Lets this process keep the memory it frees, so that the next training step has it at once.
+    """Lets this process keep the memory it frees, in large pages, so that the next training step has it at once.
 
     Every step of a program asks for its few hundred megabytes and frees them again. The C library gives blocks of that
     size back to the system, which clears them page by page at the next step: up to a third of a step's time. Afterwards
-    the process holds some hundred megabytes more. Only with glibc, and only before anything large is imported: threads
-    that exist already go on as they did. What the environment says of the C library's memory is left alone.
+    the process holds some hundred megabytes more. Linux is asked for pages of 2 MiB in place of 4 KiB, where it has
+    them, since to look up where so many small ones are takes up to a quarter of the time on large maps.
+
+    Only with glibc, and only before anything large is imported: threads that exist already go on as they did. What the
+    environment says of the C library's memory is left alone.
 
     Returns:
         Whether anything was changed.
 
     References:
-        mallopt(3): M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+        mallopt(3): M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD; madvise(2): MADV_HUGEPAGE.
     """
     if sys.platform != "linux" or any(name in os.environ for name in _MALLOC_SETTINGS):
         return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):  # another C library
         return False
     arena_max, mmap_threshold, trim_threshold = -8, -3, -1
-    settings = ((arena_max, 1), (mmap_threshold, 2**30), (trim_threshold, 2**31 - 1))
-    return sum(mallopt(setting, value) for setting, value in settings) == len(settings)
+    settings = ((arena_max, 1), (mmap_threshold, 2**31 - 1), (trim_threshold, 2**31 - 1))
+    if sum(library.mallopt(setting, value) for setting, value in settings) < len(settings):
+        return False
+    _ask_for_large_pages(library)
+    return True
+
+
+def _ask_for_large_pages(library: ctypes.CDLL) -> None:
+    """For the addresses that the heap of the C library grows into; a system that has none says no, and nothing is lost.
+
+    The heap is made to reserve the addresses, by a block that is freed untouched, since it grows piece by piece and a
+    piece is not what was asked for before it.
+    """
+    library.sbrk.restype, library.sbrk.argtypes = ctypes.c_void_p, [ctypes.c_ssize_t]
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
+    library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    begin = library.sbrk(0)
+    library.free(library.malloc(_HEAP_BYTES))
+    end = library.sbrk(0)
+    begin += -begin % mmap.PAGESIZE
+    if end > begin:
+        library.madvise(begin, end - begin, mmap.MADV_HUGEPAGE)
