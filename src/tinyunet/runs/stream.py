@@ -29,7 +29,16 @@ from tinyunet.prediction.bands import Band, plan_bands
 from tinyunet.prediction.pipeline import behind
 from tinyunet.prediction.predict import Progress
 from tinyunet.prediction.tiles import plan_grid
-from tinyunet.runs.bandwork import BandWork, Compute, Computed, compute_bands, computed_by, kept_dtype, reduce_scores
+from tinyunet.runs.bandwork import (
+    BandWork,
+    Compute,
+    Computed,
+    choose_engine,
+    compute_bands,
+    computed_by,
+    kept_dtype,
+    reduce_scores,
+)
 from tinyunet.runs.partial import Partial, open_partial
 from tinyunet.runs.run import Run
 from tinyunet.runs.streamobjects import write_objects
@@ -132,6 +141,8 @@ class StreamedPrediction:
             region=self.region,
             probabilities=self.probabilities is not None,
         )
+
+        choose_engine(self.run, work)  # by the first tile of all, also where the first bands are done
 
         def keep(done: Computed) -> None:
             self._keep(partial, done)
