@@ -41,9 +41,6 @@ void dot_runs(int pixels, int vectors, int shared, const Run* runs, int count, c
 // Brings `lanes` features from `start` on of every pixel of a tile to the two maps.
 void scatter(const float* tile, Index wide, Index pixels, Index start, Index lanes, const Maps& maps, Index others);
 
-// Copies pixels [first, first + count) of a row of `size`, zeros outside it.
-void copy_padded(const float* row, Index size, Index channels, Index first, Index count, float* to);
-
 // Winograd's way: whether it is taken, and what the functions of these names without the prefix do.
 bool winograd(const Convolution&);
 Index winograd_packed_size(const Convolution&);

@@ -160,6 +160,14 @@ int rows_under(const Convolution& c, Index row, Row* rows) {
   return count;
 }
 
+// Copies pixels [first, first + count) of a row of `size`, zeros outside it.
+void copy_padded(const float* row, Index size, Index channels, Index first, Index count, float* to) {
+  const Index low = within(-first, 0, count), high = within(size - first, low, count);
+  clear(to, low * channels);
+  if (high > low) copy(to + low * channels, row + (first + low) * channels, (high - low) * channels);
+  clear(to + high * channels, (count - high) * channels);
+}
+
 // What a tile of `pixels` groups from group p on looks at; where it looks over the border, a copy with zeros.
 int runs_of_tile(const Convolution& c, const Row* rows, int count, Index p, Index pixels, float* borders, Run* runs) {
   const Index members = group(c), from = p * members - c.before.x, wide = pixels * members + c.window.x - 1;
@@ -203,13 +211,6 @@ void scatter(const float* tile, Index wide, Index pixels, Index start, Index lan
     if (first) copy(maps.first + p * maps.split + start, from, first);
     if (lanes > first) copy(maps.second + p * others + skip, from + first, lanes - first);
   }
-}
-
-void copy_padded(const float* row, Index size, Index channels, Index first, Index count, float* to) {
-  const Index low = within(-first, 0, count), high = within(size - first, low, count);
-  clear(to, low * channels);
-  if (high > low) copy(to + low * channels, row + (first + low) * channels, (high - low) * channels);
-  clear(to + high * channels, (count - high) * channels);
 }
 
 Index padded(Index features) { return ceil_div(features, kWidth) * kWidth; }
