@@ -10,14 +10,12 @@ Of maps of two axes and a window of more than one pixel; c is the number of chan
 
 | the gradient of the kernel | form |
 | --- | --- |
-| maps of 32² pixels or more; c > d | products of matrices, band by band, see `kernel_gradient` |
-| maps of 32² pixels or more; c < d and d >= 32 | the same, with map and result in each other's place |
-| maps of 64² pixels or more; c = d >= 48 | the same |
-| maps of 128² pixels or more; c = d | the same |
+| maps of 64² pixels or more; c > 4 and d > 1 | products of matrices, band by band, see `kernel_gradient` |
+| maps of 32² pixels or more; c d >= 64 · 128 | the same |
 | else | XLA's own |
 
-With a window of one pixel, the gradient of the kernel is taken band by band on maps of 128² pixels or more. All else,
-and all on anything but a CPU, is XLA's own. The boundaries are where it was measured to pay (`benchmarks/RESULTS.md`).
+The gradient of the kernel is taken so with a window of one pixel, too. All else, and all on anything but a CPU, is
+XLA's own. The boundaries are where it was measured to pay (`benchmarks/RESULTS.md`).
 """
 
 from collections.abc import Sequence
@@ -28,13 +26,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-BAND_PIXELS = 8192
-"""Pixels of a band; what is made of them stays in the caches."""
+BAND_NUMBERS, MOST_BANDS = 2**20, 8
+"""Numbers that are put side by side for a band, which stay in the caches, and the most bands of an image."""
 
 Padding = Literal["same", "valid"]
 
-LARGE, MIDDLING = 128 * 128, 32 * 32
-"""Pixels of the smallest map that is large, and of the smallest that is not small."""
+LARGE, MIDDLING, SMALL = 128 * 128, 64 * 64, 32 * 32
+"""Pixels of the smallest maps that are large, middling and small."""
 
 
 def correlate(
@@ -155,26 +153,17 @@ def _gradient_of_map(x: Array, kernel: Array, cotangent: Array, padding: Padding
     return jax.vjp(lambda x: _correlate(x, kernel, padding), x)[1](cotangent)[0]
 
 
-def _side_by_side(pixels: int, window: Sequence[int], c: int, d: int) -> Literal["cotangent", "map"] | None:
-    """Of which, map or cotangent, pixels are put side by side for the gradient of a kernel; of none: XLA's own."""
-    if set(window) == {1}:
-        return "cotangent" if pixels >= LARGE else None
-    if c > d:
-        return "cotangent" if pixels >= MIDDLING else None
-    if c < d:
-        return "map" if pixels >= MIDDLING and d >= 32 else None
-    return "map" if pixels >= LARGE or (pixels >= 4 * MIDDLING and c >= 48) else None
+def _pays_in_bands(pixels: int, channels: int, features: int) -> bool:
+    """Whether `kernel_gradient` is faster than XLA's own."""
+    if pixels >= MIDDLING:
+        return channels > 4 and features > 1
+    return pixels >= SMALL and channels * features >= 64 * 128
 
 
 def _gradient_of_kernel(x: Array, kernel: Array, cotangent: Array, padding: Padding) -> Array:
     *window, channels, features = kernel.shape
-    before = [_around(size, padding)[0] for size in window]
-    form = _side_by_side(x.shape[1] * x.shape[2], window, channels, features)
-    if form == "cotangent":
-        found = kernel_gradient(x, cotangent, window, before)
-    elif form == "map":
-        after = [size - 1 - b for size, b in zip(window, before, strict=True)]
-        found = _turned(kernel_gradient(cotangent, x, window, after))
+    if _pays_in_bands(x.shape[1] * x.shape[2], channels, features):
+        found = kernel_gradient(x, cotangent, window, [_around(size, padding)[0] for size in window])
     else:
         (found,) = jax.vjp(lambda kernel: _correlate(x, kernel, padding), kernel)[1](cotangent)
     return found.astype(kernel.dtype)
@@ -190,11 +179,12 @@ def kernel_gradient(
 ) -> Float[Array, "i j c d"]:
     """The gradient of the kernel, band of rows by band of rows.
 
-        k'[i, j, c, d] = sum over b, y, x of x[b, y, x, c] dy[b, y + before_0 - i, x + before_1 - j, d]
+        k'[i, j, c, d] = sum over b, y, x of x[b, y + i - before_0, x, c] dy[b, y, x + before_1 - j, d]
 
-    The pixels of the cotangent that meet a pixel of the map through the window are put side by side, i j d numbers
-    each; the product of the map with them is then one product of matrices. Side by side they take as many times the
-    memory of the cotangent as the window has pixels, so that it is done for a few thousand pixels at a time.
+    The rows of the map that meet a row of the cotangent through the window are put side by side, i c numbers a pixel,
+    and so are the columns of the cotangent that meet a column of the map, j d numbers; the product of both, summed over
+    the pixels of a band, is one product of matrices. Side by side they take several times the memory of the maps, so
+    that it is done for a part of an image at a time.
 
     Args:
         x: What was convolved.
@@ -209,27 +199,31 @@ def kernel_gradient(
                [2., 4., 2.],
                [1., 2., 1.]], dtype=float32)
     """
-    batch, height, width, channels = x.shape
-    features = cotangent.shape[-1]
-    rows = min(height, max(1, BAND_PIXELS // width))
-    bands = -(-height // rows)
-    # A row of zeros in the map adds nothing, whatever it meets: the last band is filled up with such.
-    x = jnp.pad(x, ((0, 0), (0, bands * rows - height), (0, 0), (0, 0)))
-    # Position p of the map meets tap i of the window at position p + size - 1 - i of the widened cotangent.
-    low = [size - 1 - b for size, b in zip(window, before, strict=True)]
-    high = [rows * bands + before[0] - cotangent.shape[1], width + before[1] - cotangent.shape[2]]
-    wide = jnp.pad(cotangent, ((0, 0), *zip(low, high, strict=True), (0, 0)))
+    width, channels = x.shape[2:]
+    height, features = cotangent.shape[1], cotangent.shape[3]
+    above, beside = window[0] * channels, window[1] * features
+    rows = max(BAND_NUMBERS // (width * (above + beside)), -(-height // MOST_BANDS), 1)
+    wide = above > beside  # XLA's product is faster with the narrower of the two first
 
-    def add(total: Array, band: Array) -> tuple[Array, None]:
-        image, first = band // bands, band % bands * rows
-        pixels = jax.lax.dynamic_slice(x, (image, first, 0, 0), (1, rows, width, channels))
-        size = (1, rows + window[0] - 1, wide.shape[2], features)
-        met = jax.lax.dynamic_slice(wide, (image, first, 0, 0), size)[0]
-        taps = [(i, j) for i in reversed(range(window[0])) for j in reversed(range(window[1]))]
-        beside = jnp.concatenate([met[i : i + rows, j : j + width] for i, j in taps], axis=-1)
-        product = pixels.reshape(-1, channels).T @ beside.reshape(-1, len(taps) * features)
-        return total + product, None
+    def add(total: Array, image: tuple[Array, Array]) -> tuple[Array, None]:
+        pixels, dy = image
+        # Where a band begins is known when this is compiled: cutting at a place that is not takes XLA twice as long.
+        for first in range(0, height, rows):
+            size = min(rows, height - first)
+            band = _cut(_cut(dy, 0, first, size), 1, before[1] + 1 - window[1], width + window[1] - 1)
+            left = jnp.concatenate([_cut(pixels, 0, first + i - before[0], size) for i in range(window[0])], axis=-1)
+            right = jnp.concatenate([band[:, j : j + width] for j in reversed(range(window[1]))], axis=-1)
+            left, right = left.reshape(-1, above), right.reshape(-1, beside)
+            total = total + (right.T @ left if wide else left.T @ right)
+        return total, None
 
-    start = jnp.zeros((channels, window[0] * window[1] * features), x.dtype)
-    total, _ = jax.lax.scan(add, start, jnp.arange(batch * bands))
-    return jnp.moveaxis(total.reshape(channels, *window, features), 0, 2)
+    start = jnp.zeros((beside, above) if wide else (above, beside), x.dtype)
+    total, _ = jax.lax.scan(add, start, (x, cotangent))
+    return (total.T if wide else total).reshape(window[0], channels, window[1], features).swapaxes(1, 2)
+
+
+def _cut(x: Array, axis: int, start: int, size: int) -> Array:
+    """So many along an axis from a place on, 0 outside."""
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (-start, start + size - x.shape[axis], 0)
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), config)
