@@ -155,15 +155,21 @@ class Peer:
 def _serve(made: bytes, conditions: Conditions, connection: Connection) -> None:
     """The peer's side."""
     os.environ.update(SHARED_CARD | conditions.environment)
+    compiled: Callable[[], object] = nothing
     if conditions.memory_kept:
-        from tinyunet.runs.machine import keep_memory
+        from tinyunet.runs.machine import keep_memory, set_pieces_aside
 
         keep_memory()
+        compiled = set_pieces_aside  # as a training does once its step is compiled
     make: Make = pickle.loads(made)
     work = make()
     connection.send((work.parameters, tuple(work.calls)))
+    called: set[str] = set()
     for kind, calls in iter(connection.recv, None):
         seconds = time_call(work.calls[kind], calls=calls, wait=work.wait)
+        if kind not in called:
+            called.add(kind)
+            compiled()
         connection.send((seconds, work.memory()))
 
 

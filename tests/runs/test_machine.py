@@ -89,3 +89,38 @@ def test_large_pages_are_asked_for_what_the_heap_grows_into(monkeypatch):
     used, *sizes = map(int, answer.stdout.split())
     assert used < 2**22  # addresses, no memory
     assert max(sizes) >= 2**20  # KiB
+
+
+PIECES = """
+import ctypes, sys
+from tinyunet.runs.machine import keep_memory, set_pieces_aside
+if sys.argv[1] == "keep":
+    assert keep_memory()
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+large = library.malloc(2**26)
+pieces = [library.malloc(10_000 + 37 * n) for n in range(2000)]
+library.malloc(2**10)  # what stays behind the last keeps it apart from the end of the heap
+for block in (large, *pieces[::2]):
+    library.free(block)
+first, second = set_pieces_aside(), set_pieces_aside()
+print(first, second, int(library.malloc(2**26) == large))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries tell nothing of their pieces")
+def test_small_pieces_of_free_memory_are_taken_and_large_blocks_stay(monkeypatch):
+    for name in ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+
+    def taken(mode):
+        command = [sys.executable, "-c", PIECES, mode]
+        return [int(n) for n in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()]
+
+    first, second, stayed = taken("keep")
+    freed = sum(10_000 + 37 * n for n in range(0, 2000, 2))
+    assert 0.8 * freed < first < 1.2 * freed
+    assert second < 0.1 * first
+    assert stayed
+    assert taken("leave")[:2] == [0, 0]

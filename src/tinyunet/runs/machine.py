@@ -74,8 +74,16 @@ def keep_memory() -> bool:
     settings = ((arena_max, 1), (mmap_threshold, 2**31 - 1), (trim_threshold, 2**31 - 1))
     if sum(library.mallopt(setting, value) for setting, value in settings) < len(settings):
         return False
+    library.sbrk.restype, library.sbrk.argtypes = ctypes.c_void_p, [ctypes.c_ssize_t]
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
     _ask_for_large_pages(library)
+    _keeping[:] = [library]
     return True
+
+
+_keeping: list[ctypes.CDLL] = []
+"""The C library, once it keeps the memory of this process."""
 
 
 def _ask_for_large_pages(library: ctypes.CDLL) -> None:
@@ -84,9 +92,6 @@ def _ask_for_large_pages(library: ctypes.CDLL) -> None:
     The heap is made to reserve the addresses, by a block that is freed untouched, since it grows piece by piece and a
     piece is not what was asked for before it.
     """
-    library.sbrk.restype, library.sbrk.argtypes = ctypes.c_void_p, [ctypes.c_ssize_t]
-    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-    library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
     library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     begin = library.sbrk(0)
     library.free(library.malloc(_HEAP_BYTES))
@@ -94,3 +99,54 @@ def _ask_for_large_pages(library: ctypes.CDLL) -> None:
     begin += -begin % mmap.PAGESIZE
     if end > begin:
         library.madvise(begin, end - begin, mmap.MADV_HUGEPAGE)
+
+
+_SMALLEST_PIECE, _LARGEST_PIECE, _LARGEST_BLOCK = 2**13, 2**20, 2**29
+
+
+class _MemoryInfo(ctypes.Structure):
+    """What mallinfo2(3) gives."""
+
+    _names = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _names)
+
+
+def set_pieces_aside() -> int:
+    """Takes the free pieces of memory between 8 KiB and 1 MiB from the C library, so that it need not search them.
+
+    Compiling leaves tens of thousands of pieces of as many sizes, scattered over the memory. To find the one that fits
+    best, the C library goes through lists of them at every request, while other threads wait for their turn: by XLA
+    alone, where every product of matrices asks for memory, up to a quarter of a step. What is taken is never used
+    again; larger blocks are left as they are. To be called once, after a step is compiled.
+
+    Returns:
+        Bytes taken; 0 where `keep_memory` has changed nothing, or the C library does not tell where its heap ends.
+
+    References:
+        mallinfo(3).
+    """
+    if not _keeping or not hasattr(_keeping[0], "mallinfo2"):
+        return 0
+    (library,) = _keeping
+    library.mallinfo2.restype = _MemoryInfo
+    library.malloc_usable_size.argtypes = [ctypes.c_void_p]
+    library.malloc_usable_size.restype = ctypes.c_size_t
+    top = library.sbrk(0) - library.mallinfo2().keepcost  # from here on the heap is one block, which is not for this
+
+    # Of a large block all is given back, also what is left of it behind the size that was asked for.
+    large: list[int] = []
+    ends: set[int] = set()
+    taken, size = 0, float(_LARGEST_BLOCK)
+    while size >= _SMALLEST_PIECE:
+        block = library.malloc(int(size))
+        if block is None or block >= top:
+            library.free(block)
+            size /= 1.1
+        elif size >= _LARGEST_PIECE or block in ends:
+            large.append(block)
+            ends.add(block + library.malloc_usable_size(block) + ctypes.sizeof(ctypes.c_size_t))
+        else:
+            taken += int(size)
+    for block in large:
+        library.free(block)
+    return taken

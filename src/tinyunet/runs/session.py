@@ -24,6 +24,7 @@ from tinyunet.runs.calibrate import Temperature, calibrate
 from tinyunet.runs.config import Config
 from tinyunet.runs.display import Display
 from tinyunet.runs.folder import CHECKPOINTS, WEIGHTS, write_config
+from tinyunet.runs.machine import set_pieces_aside
 from tinyunet.runs.prepare import open_store
 from tinyunet.runs.processes import Wishes, is_main, tell_arrays
 from tinyunet.runs.recorder import Best, Bystander, Recorder
@@ -123,6 +124,8 @@ class Session:
             now = time.monotonic()
             times.append(now - last)
             last = now
+            if len(times) == 1:
+                set_pieces_aside()
             # The first call compiles, the second still warms up.
             if wishes(is_main() and len(times) > 6 and sum(times[2:]) > seconds)[0]:
                 break
@@ -190,6 +193,8 @@ class Session:
             for done in run_steps(self.step, state, data, first=first, key=self.key, rate=rate):
                 done = done._replace(state=self.placement.here(done.state))
                 recorder.step(done)
+                if done.step == first + 1:
+                    set_pieces_aside()
                 late = is_main() and deadline is not None and time.monotonic() > deadline
                 stopped, late = wishes(stop.is_set(), late)
                 ending = done.step == last or late
