@@ -117,7 +117,8 @@ def set_pieces_aside() -> int:
     Compiling leaves tens of thousands of pieces of as many sizes, scattered over the memory. To find the one that fits
     best, the C library goes through lists of them at every request, while other threads wait for their turn: by XLA
     alone, where every product of matrices asks for memory, up to a quarter of a step. What is taken is never used
-    again; larger blocks are left as they are. To be called once, after a step is compiled.
+    again; larger blocks are left as they are. To be called once, after a step is compiled, and while no large block is
+    freed: what joins the end of the heap meanwhile is taken for pieces.
 
     Returns:
         Bytes taken; 0 where `keep_memory` has changed nothing, or the C library does not tell where its heap ends.

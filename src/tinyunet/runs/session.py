@@ -120,12 +120,12 @@ class Session:
         data = self._batches(0, 10_000)
         wishes = Wishes()
         # The very loop of the training, where the next batch is prepared while a step is computed.
-        for _ in run_steps(self.step, state, data, first=0, key=self.key, rate=lambda step: 0.0):
+        for done in run_steps(self.step, state, data, first=0, key=self.key, rate=lambda step: 0.0):
             now = time.monotonic()
             times.append(now - last)
             last = now
-            if len(times) == 1:
-                set_pieces_aside()
+            if done.step == 1:
+                _tidy(done)
             # The first call compiles, the second still warms up.
             if wishes(is_main() and len(times) > 6 and sum(times[2:]) > seconds)[0]:
                 break
@@ -194,7 +194,7 @@ class Session:
                 done = done._replace(state=self.placement.here(done.state))
                 recorder.step(done)
                 if done.step == first + 1:
-                    set_pieces_aside()
+                    _tidy(done)
                 late = is_main() and deadline is not None and time.monotonic() > deadline
                 stopped, late = wishes(stop.is_set(), late)
                 ending = done.step == last or late
@@ -222,6 +222,12 @@ class Session:
         recorder.calibrated(done, temperature)
         recorder.end(done, reason)
         return reason
+
+
+def _tidy(done: Done) -> None:
+    """After the first step, when nothing is computed: what compiling has left makes no later one slower."""
+    jax.block_until_ready(done.pending)
+    set_pieces_aside()
 
 
 @lru_cache(maxsize=2)
