@@ -79,7 +79,8 @@ def orthogonal(matrices: list[Float[Array, "_ _"]]) -> list[Float[Array, "_ _"]]
 
         A = M^T M / |M|^2,    Q = I;    five times: P = a I + b A + c A^2, Q <- Q P, A <- P A P;    M Q / |M|
 
-    which is the same, since all these commute, at a third of the work where M is long. Matrices of one m go together.
+    which is the same, since all these commute, at a third of the work where M is long. Matrices of one m go together,
+    with rows of zeros under the shorter ones: each operation is then compiled and started once for all of them.
 
     Args:
         matrices: Of any shapes.
@@ -90,14 +91,16 @@ def orthogonal(matrices: list[Float[Array, "_ _"]]) -> list[Float[Array, "_ _"]]
                [0. , 0.7]], dtype=float32)
     """
     tall = [m.T if m.shape[0] < m.shape[1] else m for m in matrices]
-    tall = [m / (jnp.linalg.norm(m) + 1e-8) for m in tall]
     by_side: dict[int, list[int]] = defaultdict(list)
     for place, m in enumerate(tall):
         by_side[m.shape[1]].append(place)
     found: dict[int, Array] = {}
     for side, places in by_side.items():
-        factors = _newton_schulz(jnp.stack([tall[place].T @ tall[place] for place in places]), side)
-        found |= {place: tall[place] @ factors[i] for i, place in enumerate(places)}
+        rows = max(len(tall[place]) for place in places)
+        stack = jnp.stack([jnp.pad(tall[place], ((0, rows - len(tall[place])), (0, 0))) for place in places])
+        stack /= jnp.linalg.norm(stack, axis=(1, 2), keepdims=True) + 1e-8
+        stack @= _newton_schulz(jnp.swapaxes(stack, 1, 2) @ stack, side)
+        found |= {place: stack[i, : len(tall[place])] for i, place in enumerate(places)}
     return [found[place].T if m.shape[0] < m.shape[1] else found[place] for place, m in enumerate(matrices)]
 
 
