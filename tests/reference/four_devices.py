@@ -63,7 +63,7 @@ class Trainer:
 
     def train(self, *, steps):
         """All losses, and the last state."""
-        state = self.where.everywhere(initial_state(jax.tree.map(jnp.array, self.variables), self.optimiser))
+        state = self.where.everywhere(initial_state(self.variables, self.optimiser))
         losses = []
         for number in range(steps):
             state, loss = self.step(state, a_batch(number), jax.random.PRNGKey(5), jnp.float32(0.01))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from tinyunet.data.augment.compose import AugmentConfig
 from tinyunet.data.batches import Sampler, batches, visits_of
@@ -35,7 +34,7 @@ from tinyunet.training.loop import Done, run_steps
 from tinyunet.training.losses import LossConfig
 from tinyunet.training.optimiser import OptimiserConfig, learning_rate, optimiser
 from tinyunet.training.placement import Placement
-from tinyunet.training.state import TrainState, Variables, initial_state, initial_variables
+from tinyunet.training.state import Variables, initial_state, initial_variables
 from tinyunet.training.step import Step, make_step
 
 TIMED_SECONDS = 4.0
@@ -114,7 +113,7 @@ class Session:
             seconds: How long to time steps.
         """
         began = time.monotonic()
-        state = self.placement.everywhere(self._initial_state())
+        state = self.placement.everywhere(initial_state(self.variables, self.optimiser))
         times: list[float] = []
         last = began
         data = self._batches(0, 10_000)
@@ -134,10 +133,6 @@ class Session:
         timing = Timing(used=used, step=statistics.median(times[2:]), validation=validation)
         # The temperature is fitted at the end, to the predictions of one more validation.
         return dataclasses.replace(timing, finish=timing.finish + validation)
-
-    def _initial_state(self) -> TrainState:
-        # A copy: the first step takes its memory away.
-        return initial_state(jax.tree.map(jnp.copy, self.variables), self.optimiser)
 
     def _batches(self, first: int, last: int) -> Iterator[dict[str, Any]]:
         """What this process makes of the batches of steps first … last - 1."""
@@ -181,7 +176,7 @@ class Session:
         recorder: Recorder | Bystander = Bystander()
         if is_main():
             recorder = Recorder(out, config, validate=self.validate, names=self.names, display=display, rate=rate)
-        state, first = tell_arrays(recorder.restore(self._initial_state()))
+        state, first = tell_arrays(recorder.restore(initial_state(self.variables, self.optimiser)))
         state, first = self.placement.everywhere(state), int(first)
         wishes = Wishes()
         last = config.train.stop_after or config.train.steps

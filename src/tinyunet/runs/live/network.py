@@ -77,8 +77,7 @@ class Network:
         self._begin(fresh if start is None else grown(start, fresh), step)
 
     def _begin(self, variables: Variables, step: int) -> None:
-        # A copy: the first step takes its memory away.
-        state = initial_state(jax.tree.map(jnp.copy, variables), self._optimiser)
+        state = initial_state(variables, self._optimiser)
         self.state = state._replace(step=jnp.asarray(step, jnp.int32))
         self.step = self._began = step
 
