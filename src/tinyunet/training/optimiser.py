@@ -1,6 +1,7 @@
 """Muon for the hidden kernels, AdamW for the rest, with a warm-up and a cosine decay."""
 
 import dataclasses
+import functools
 import math
 from typing import Any, Literal
 
@@ -80,6 +81,7 @@ def learning_rate(step: int, config: OptimiserConfig, *, steps: int) -> float:
     return config.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
+@functools.lru_cache(maxsize=4)
 def optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
     """Clipping by the global norm, then Muon's or Adam's direction and the decay, to be multiplied by minus the rate.
 

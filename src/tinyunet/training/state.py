@@ -71,6 +71,12 @@ def _processor() -> jax.Device | None:
 
 def initial_state(variables: Variables, optimiser: optax.GradientTransformation) -> TrainState:
     """The state before the first step, which shares no memory with the variables: the step takes over its state's."""
+    return _starter(optimiser)(variables)
+
+
+@functools.lru_cache(maxsize=4)
+def _starter(optimiser: optax.GradientTransformation) -> Callable[[Variables], TrainState]:
+    """One program for all trainings with an optimiser: each of its hundred copies and zeros would be one of its own."""
 
     def start(variables: Variables) -> TrainState:
         return TrainState(
@@ -80,5 +86,4 @@ def initial_state(variables: Variables, optimiser: optax.GradientTransformation)
             optimiser=optimiser.init(variables["params"]),
         )
 
-    # One program: each of these hundred copies and zeros would be compiled on its own.
-    return jax.jit(start)(variables)
+    return jax.jit(start)
