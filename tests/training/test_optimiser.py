@@ -107,6 +107,14 @@ def test_clipping_bounds_the_gradient_as_a_whole():
     assert optax.tree.norm(direction) == pytest.approx(1e-12 / 1e-8, rel=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_a_gradient_of_zero_moves_nothing(kind):
+    transformation = optimiser(OptimiserConfig(kind=kind, weight_decay=0.0))
+    zeros = jax.tree.map(jnp.zeros_like, PARAMS)
+    direction, _ = transformation.update(zeros, transformation.init(PARAMS), PARAMS)
+    assert optax.tree.norm(direction) == 0
+
+
 @pytest.mark.parametrize("name", ["learning_rate", "clip_norm", "muon_rms"])
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
 def test_what_must_be_positive(name, value):
